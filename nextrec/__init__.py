@@ -1,0 +1,3 @@
+"""NextRec: recommendation models in PyTorch."""
+
+__version__ = "1.0.0.dev0"
