@@ -50,7 +50,8 @@ class MissingDependencyError(NextRecError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}: install it with pip install 'nextrec[{extra}]'"
+            f"{purpose} needs the package {package!r}: "
+            f"install it with pip install 'nextrec[{extra}]'"
         )
         self.package = package
         self.extra = extra

@@ -191,8 +191,8 @@ class SequenceFeature(BaseFeature):
         assert self.embedding_dim is not None
         if self.combiner == "none":
             raise FeatureError(
-                f"SequenceFeature {self.name!r}: `combiner` 'none' keeps the sequence, which has no "
-                "place in a flat vector; use mean, sum, max or concat."
+                f"SequenceFeature {self.name!r}: `combiner` 'none' keeps the sequence, which "
+                "has no place in a flat vector; use mean, sum, max or concat."
             )
         return self.embedding_dim * (self.max_len if self.combiner == "concat" else 1)
 
@@ -290,8 +290,11 @@ class FeatureSet:
         unknown = [f for f in features if not isinstance(f, BaseFeature)]
         if unknown:
             raise FeatureError(invalid("FeatureSet", "features", "feature objects", unknown[0]))
-        kinds = (DenseFeature, SparseFeature, SequenceFeature)
-        return cls(*([f for f in features if isinstance(f, kind)] for kind in kinds))
+        return cls(
+            dense=[f for f in features if isinstance(f, DenseFeature)],
+            sparse=[f for f in features if isinstance(f, SparseFeature)],
+            sequence=[f for f in features if isinstance(f, SequenceFeature)],
+        )
 
     @classmethod
     def merge(cls, *sets: FeatureSet) -> FeatureSet:
@@ -409,8 +412,8 @@ def _table(name: str, features: tuple[TableFeature, ...]) -> Table:
             if getattr(other, what) != getattr(first, what):
                 raise FeatureError(
                     f"table {name!r} is shared by {first.name!r} with {what}="
-                    f"{getattr(first, what)} and {other.name!r} with {what}={getattr(other, what)}; "
-                    "they must agree."
+                    f"{getattr(first, what)} and {other.name!r} with {what}="
+                    f"{getattr(other, what)}; they must agree."
                 )
     if len(set(padding.values())) > 1:
         raise FeatureError(
