@@ -186,6 +186,12 @@ class SequenceFeature(BaseFeature):
         return PADDING_ID if self.padding_idx is None else self.padding_idx
 
     @property
+    def table_width(self) -> int:
+        """Width of one item's vector."""
+        assert self.embedding_dim is not None
+        return self.embedding_dim
+
+    @property
     def width(self) -> int:
         """Numbers this feature adds to the flat vector."""
         assert self.embedding_dim is not None
@@ -242,7 +248,7 @@ class Table:
     """The largest vocabulary among the features."""
     width: int
     padding_idx: int | None
-    """Row that stays zero: a feature's own, or 0 as soon as a sequence reads the table."""
+    """Row that stays zero: a sequence's padding id, or what a sparse feature names."""
     init_type: str
     init_params: Mapping[str, Any]
     trainable: bool
@@ -403,9 +409,11 @@ def _tables(features: Iterable[TableFeature]) -> dict[str, Table]:
 
 def _table(name: str, features: tuple[TableFeature, ...]) -> Table:
     first = features[0]
-    padding = {f.name: f.padding_idx for f in features if f.padding_idx is not None}
-    if not padding:
-        padding = {f.name: f.padding_id for f in features if isinstance(f, SequenceFeature)}
+    padding = {
+        f.name: f.padding_id if isinstance(f, SequenceFeature) else f.padding_idx
+        for f in features
+        if isinstance(f, SequenceFeature) or f.padding_idx is not None
+    }
     pretrained = [f for f in features if getattr(f, "pretrained_weight", None) is not None]
     for other in features[1:]:
         for what in ("embedding_dim", "trainable"):

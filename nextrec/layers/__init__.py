@@ -1,0 +1,42 @@
+"""Building blocks of models, one idea a file. Every block says its width in ``out_features``."""
+
+from nextrec.layers.activation import ACTIVATIONS, Dice, activation_layer
+from nextrec.layers.attention import AttentionPoolingLayer, MultiHeadSelfAttention
+from nextrec.layers.cross import CrossLayer, CrossNetMix, CrossNetV2, CrossNetwork
+from nextrec.layers.fm import FM, BiLinearInteractionLayer, SENETLayer, pair_products
+from nextrec.layers.gating import ExpertBank, ExpertMixture, mix
+from nextrec.layers.head import PredictionLayer
+from nextrec.layers.init import get_initializer
+from nextrec.layers.linear import LR
+from nextrec.layers.mlp import MLP, BatchNorm1d, get_mlp_output_dim, mlp_from
+from nextrec.layers.pooling import AveragePooling, ConcatPooling, MaxPooling, SumPooling
+
+__all__ = [
+    "ACTIVATIONS",
+    "FM",
+    "LR",
+    "MLP",
+    "AttentionPoolingLayer",
+    "AveragePooling",
+    "BatchNorm1d",
+    "BiLinearInteractionLayer",
+    "ConcatPooling",
+    "CrossLayer",
+    "CrossNetMix",
+    "CrossNetV2",
+    "CrossNetwork",
+    "Dice",
+    "ExpertBank",
+    "ExpertMixture",
+    "MaxPooling",
+    "MultiHeadSelfAttention",
+    "PredictionLayer",
+    "SENETLayer",
+    "SumPooling",
+    "activation_layer",
+    "get_initializer",
+    "get_mlp_output_dim",
+    "mix",
+    "mlp_from",
+    "pair_products",
+]

@@ -1,0 +1,188 @@
+"""Metrics: pure functions, accumulators for streams, and the evaluator that trainers use.
+
+>>> from nextrec.metrics import auc, ndcg_at_k
+>>> auc([0, 1, 1], [0.2, 0.8, 0.1])
+0.5
+"""
+
+from nextrec.metrics.accumulators import (
+    Accumulator,
+    ConstantMemoryAccumulator,
+    ExactAccumulator,
+    HistogramAccumulator,
+    RunningAccumulator,
+    can_stream,
+    streaming_accumulator,
+)
+from nextrec.metrics.calibration import Reliability, ece, ne, pcoc, reliability_curve
+from nextrec.metrics.classification import (
+    accuracy,
+    auc,
+    average_precision,
+    f1,
+    ks,
+    logloss,
+    macro_f1,
+    micro_f1,
+    pr_auc,
+    precision,
+    recall,
+)
+from nextrec.metrics.counts import ClassCounts
+from nextrec.metrics.curves import ThresholdCurve
+from nextrec.metrics.definitions import (
+    METRICS,
+    Metric,
+    Mode,
+    NamedMetric,
+    is_better,
+    metric_mode,
+    parse_metric,
+)
+from nextrec.metrics.evaluation import Evaluator, MetricValues
+from nextrec.metrics.forms import Form, OnCurve, Sums
+from nextrec.metrics.grouping import GroupedRanking
+from nextrec.metrics.inputs import factorize_groups
+from nextrec.metrics.legacy import (
+    compute_gauc,
+    compute_ks,
+    compute_mape,
+    compute_msle,
+    compute_single_metric,
+    configure_metrics,
+    evaluate_metrics,
+    get_best_metric_mode,
+)
+from nextrec.metrics.multiclass import (
+    multiclass_accuracy,
+    multiclass_auc,
+    multiclass_logloss,
+    multiclass_macro_f1,
+    multiclass_micro_f1,
+    multiclass_precision,
+    multiclass_recall,
+)
+from nextrec.metrics.multilabel import (
+    hamming_loss,
+    multilabel_auc,
+    multilabel_f1,
+    multilabel_logloss,
+    multilabel_macro_f1,
+    multilabel_micro_f1,
+    multilabel_precision,
+    multilabel_recall,
+    subset_accuracy,
+)
+from nextrec.metrics.observations import Observations, observe
+from nextrec.metrics.ranking import (
+    cosine,
+    gauc,
+    gauc_coverage,
+    hitrate_at_k,
+    map_at_k,
+    mrr_at_k,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+)
+from nextrec.metrics.regression import mae, mape, mse, msle, r2, rmse
+from nextrec.metrics.requests import (
+    CLASSIFICATION_METRICS,
+    REGRESSION_METRICS,
+    TASK_DEFAULT_METRICS,
+    Request,
+    fits,
+    resolve_metrics,
+)
+from nextrec.metrics.undefined import Undefined, UndefinedError
+
+__all__ = [
+    "CLASSIFICATION_METRICS",
+    "METRICS",
+    "REGRESSION_METRICS",
+    "TASK_DEFAULT_METRICS",
+    "Accumulator",
+    "ClassCounts",
+    "ConstantMemoryAccumulator",
+    "Evaluator",
+    "ExactAccumulator",
+    "Form",
+    "GroupedRanking",
+    "HistogramAccumulator",
+    "Metric",
+    "MetricValues",
+    "Mode",
+    "NamedMetric",
+    "Observations",
+    "OnCurve",
+    "Reliability",
+    "Request",
+    "RunningAccumulator",
+    "Sums",
+    "ThresholdCurve",
+    "Undefined",
+    "UndefinedError",
+    "accuracy",
+    "auc",
+    "average_precision",
+    "can_stream",
+    "compute_gauc",
+    "compute_ks",
+    "compute_mape",
+    "compute_msle",
+    "compute_single_metric",
+    "configure_metrics",
+    "cosine",
+    "ece",
+    "evaluate_metrics",
+    "f1",
+    "factorize_groups",
+    "fits",
+    "gauc",
+    "gauc_coverage",
+    "get_best_metric_mode",
+    "hamming_loss",
+    "hitrate_at_k",
+    "is_better",
+    "ks",
+    "logloss",
+    "macro_f1",
+    "mae",
+    "map_at_k",
+    "mape",
+    "metric_mode",
+    "micro_f1",
+    "mrr_at_k",
+    "mse",
+    "msle",
+    "multiclass_accuracy",
+    "multiclass_auc",
+    "multiclass_logloss",
+    "multiclass_macro_f1",
+    "multiclass_micro_f1",
+    "multiclass_precision",
+    "multiclass_recall",
+    "multilabel_auc",
+    "multilabel_f1",
+    "multilabel_logloss",
+    "multilabel_macro_f1",
+    "multilabel_micro_f1",
+    "multilabel_precision",
+    "multilabel_recall",
+    "ndcg_at_k",
+    "ne",
+    "observe",
+    "parse_metric",
+    "pcoc",
+    "pr_auc",
+    "precision",
+    "precision_at_k",
+    "r2",
+    "recall",
+    "recall_at_k",
+    "reliability_curve",
+    "resolve_metrics",
+    "rmse",
+    "streaming_accumulator",
+    "subset_accuracy",
+]

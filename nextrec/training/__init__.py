@@ -1,0 +1,1 @@
+"""The loop and what stands around it: trainer, callbacks, checkpoints, sessions, reports."""

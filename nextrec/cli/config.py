@@ -1,0 +1,218 @@
+"""The shape of a training config: its sections, their keys and what each key holds.
+
+Names that live in registries (models, optimizers, losses, metrics), paths and the arguments of a
+model are checked by ``check.py`` and its neighbours; here stands only what a key may look like.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+Names = str | list[str]
+Params = dict[str, Any]
+Combiner = Literal["mean", "sum", "max", "concat", "none"]
+OutOfRange = Literal["error", "unknown"]
+Count = Field(default=None, ge=1)
+
+
+class Section(BaseModel):
+    """Base of all sections: no other keys, and no value turned into another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, value: Any) -> Any:
+        """``sparse:`` with nothing below it is as good as absent, where null means nothing else."""
+        if not isinstance(value, dict):
+            return value
+        return {key: each for key, each in value.items() if each is not None or cls._takes_null(key)}
+
+    @classmethod
+    def _takes_null(cls, key: str) -> bool:
+        field = cls.model_fields.get(key)
+        return field is None or type(None) in get_args(field.annotation)
+
+
+class DataSection(Section):
+    """Where the rows are. Paths are relative to the config file."""
+
+    train: Names
+    """CSV or Parquet: a path, a folder, a pattern, or a list of these."""
+    valid: Names | None = None
+    test: Names | None = None
+    """Evaluated once, after training."""
+    validation_split: float | None = Field(default=None, gt=0, lt=1)
+    """Share of ``train`` that becomes validation data."""
+    split_by: Literal["random", "group", "time", "user_time"] = "random"
+    """Rows at random; whole groups; the latest rows; the latest rows of each user."""
+    split_column: str | None = None
+    """Column of the groups or times."""
+
+
+class FeatureEntry(Section):
+    """A feature: a name alone, or a mapping of its class's arguments."""
+
+    name: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        mapping = handler(core_schema)
+        if set(mapping.get("required", ())) - {"name"}:
+            return mapping
+        title = mapping.get("title", cls.__name__)
+        return {"title": title, "anyOf": [{"type": "string", "minLength": 1}, mapping]}
+
+
+class DenseEntry(FeatureEntry):
+    """Arguments of ``DenseFeature``."""
+
+    embedding_dim: int | None = Field(default=1, ge=0)
+    """Width of the learned map's output."""
+    input_dim: int = Field(default=1, ge=1)
+    """Numbers in a row's vector."""
+    use_embedding: bool = False
+    """Learn an affine map; implied by an ``embedding_dim`` above 1."""
+
+
+class TableEntry(FeatureEntry):
+    """Arguments that features with an embedding table share."""
+
+    vocab_size: int = Field(ge=1)
+    """Rows of the table: the largest id + 1."""
+    embedding_name: str = ""
+    """Name of the table; features that share it share the weights. Default: ``name``."""
+    embedding_dim: int | None = Field(default=4, ge=0)
+    """Width of the table; ``null`` takes one that grows with the vocabulary."""
+    padding_idx: int | None = Field(default=None, ge=0)
+    """Id whose row stays zero."""
+    init_type: str = "normal"
+    init_params: Params | None = None
+    l1_reg: float = Field(default=0.0, ge=0)
+    l2_reg: float = Field(default=0.0, ge=0)
+    trainable: bool = True
+    out_of_range: OutOfRange = "error"
+    """An id outside the table: an error, or the unknown row (id 1)."""
+
+
+class SparseEntry(TableEntry):
+    """Arguments of ``SparseFeature``."""
+
+    freeze_pretrained: bool = False
+
+
+class SequenceEntry(TableEntry):
+    """Arguments of ``SequenceFeature``."""
+
+    max_len: int = Field(default=20, ge=1)
+    """Longer histories keep their newest items."""
+    combiner: Combiner = "mean"
+
+
+class FeaturesSection(Section):
+    """The columns that enter the model."""
+
+    dense: list[DenseEntry] = []
+    sparse: list[SparseEntry] = []
+    sequence: list[SequenceEntry] = []
+    groups: dict[str, list[str]] = {}
+    """Role -> names, for models that take features for several roles (POSO: ``main``, ``pc``)."""
+
+
+class ModelSection(Section):
+    """Which model; ``nextrec models`` lists them with their parameters."""
+
+    name: str
+    params: Params = {}
+    """Arguments of the model's constructor, without features."""
+
+
+class CompileSection(Section):
+    """How to train: arguments of ``BaseModel.compile``."""
+
+    optimizer: str = "adam"
+    optimizer_params: Params | None = None
+    """``lr`` and the like; ``groups`` overrides them for embedding, dense, bias_norm."""
+    scheduler: str | None = None
+    scheduler_params: Params | None = None
+    loss: str | list[str] | None = None
+    """One for all tasks or one a task. Default by task."""
+    loss_params: Params | list[Params] | None = None
+    loss_weights: float | list[float] | None = None
+
+
+class FitSection(Section):
+    """How long and by what measure: arguments of ``BaseModel.fit``."""
+
+    metrics: str | list[str] | dict[str, Names] | None = None
+    """A name, names, or target -> names. Default by task."""
+    epochs: int = Field(default=1, ge=1)
+    shuffle: bool = True
+    batch_size: int = Field(default=32, ge=1)
+    user_id_column: str = "user_id"
+    """Column of the groups of GAUC and of the metrics at k."""
+    monitor: str | None = None
+    """Value that decides the best epoch; default: the first metric."""
+    monitor_mode: Literal["max", "min"] | None = None
+    early_stop_patience: int | None = Count
+    min_delta: float = Field(default=0.0, ge=0)
+    seed: int | None = Field(default=None, ge=0)
+    """Order of the rows, dropout and, unless the model has its own, the initial weights."""
+    checkpoint_steps: int | None = Count
+    """Steps between checkpoints inside an epoch."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    max_grad_norm: float | None = Field(default=1.0, gt=0)
+    drop_last: bool = False
+    weight_column: str | None = None
+    eval_batch_size: int | None = Count
+    progress: bool | None = None
+    """A bar; default: when the output is a terminal."""
+    report: bool = True
+    """Write ``report.html`` into the session."""
+
+
+class OutputSection(Section):
+    """Where results go. Paths are relative to the config file."""
+
+    session: str | None = Field(default=None, min_length=1)
+    """Name of the run's folder; made from the time when left out."""
+    bundle: str | None = Field(default=None, min_length=1)
+    """Folder of the trained model; default: ``bundle`` in the session."""
+    predictions: str | None = Field(default=None, min_length=1)
+    """File for predictions of the test data, CSV or Parquet by its ending."""
+
+
+class TrainConfig(Section):
+    """What ``nextrec train`` reads."""
+
+    data: DataSection
+    features: FeaturesSection
+    model: ModelSection
+    compile: CompileSection = CompileSection()
+    fit: FitSection = FitSection()
+    output: OutputSection = OutputSection()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataSection,
+    "features": FeaturesSection,
+    "model": ModelSection,
+    "compile": CompileSection,
+    "fit": FitSection,
+    "output": OutputSection,
+}
+ENTRIES: dict[str, type[FeatureEntry]] = {
+    "dense": DenseEntry,
+    "sparse": SparseEntry,
+    "sequence": SequenceEntry,
+}

@@ -1,0 +1,314 @@
+"""Batches, and the only place where columns become tensors.
+
+Letters: B batch, T targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nextrec.data.blocks import FeatureBatch, Layout
+from nextrec.data.columns import (
+    dense_values,
+    id_values,
+    label_values,
+    plain,
+    sparse_values,
+    weight_values,
+)
+from nextrec.data.files import require_columns
+from nextrec.data.histories import sequence_values
+from nextrec.data.sources import read_table_of
+from nextrec.errors import DataError, FeatureError, invalid
+from nextrec.features import FeatureSet
+
+__all__ = ["Batch", "FeatureBatch", "Layout", "Schema", "as_batch", "pack"]
+
+FEATURE_BLOCKS = {"sparse": np.int64, "sequence": np.int64, "dense": np.float32}
+PACK_ROWS = 8192
+"""Rows converted at a time: all their columns fit the processor's cache while they are packed."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Features, labels, ids and weights of B rows.
+
+    ``batch["features"]``, ``batch["labels"]`` (target -> ``(B,)``, or None) and ``batch["ids"]``
+    read it as the dict that 0.3.1's loaders gave.
+    """
+
+    features: FeatureBatch
+    labels: Tensor | None = None
+    """``(B, T)`` float32; NaN: not observed. None: the data has no labels."""
+    ids: dict[str, Any] = field(default_factory=dict)
+    """Id columns ``(B,)`` as NumPy arrays of their own type, carried along untouched."""
+    weights: Tensor | None = None
+    """Sample weights ``(B,)`` float32."""
+    targets: tuple[str, ...] = ()
+    """Names of the label columns."""
+
+    def __len__(self) -> int:
+        return self.features.rows
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the dict form."""
+        return ("features", "labels", "ids")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.keys()
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "labels":
+            if self.labels is None:
+                return None
+            return dict(zip(self.targets, self.labels.unbind(1), strict=True))
+        if key not in self:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """``self[key]`` if there is such a key."""
+        return self[key] if key in self else default
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch with its tensors on a device; ids stay."""
+        return self._map(lambda block: block.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory."""
+        return self._map(lambda block: block.pin_memory())
+
+    def take(self, index: np.ndarray) -> Batch:
+        """The rows at these positions, in this order."""
+        # NumPy's take: one thread, so it does not compete with the threads that train.
+        rows = self._map(lambda block: torch.from_numpy(block.numpy().take(index, axis=0)))
+        rows.ids = {name: _take_ids(values, index) for name, values in self.ids.items()}
+        return rows
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """The rows from ``start`` to ``stop`` as views of this batch's memory."""
+        rows = self._map(lambda block: block[start:stop])
+        rows.ids = {name: _as_numpy(values[start:stop]) for name, values in self.ids.items()}
+        return rows
+
+    @staticmethod
+    def concat(batches: Sequence[Batch]) -> Batch:
+        """The rows of several batches of one layout, in order."""
+        first = batches[0]
+        blocks = zip(*(batch.features.blocks for batch in batches), strict=True)
+        return Batch(
+            FeatureBatch(first.features.layout, *map(_concat, blocks)),
+            _concat([batch.labels for batch in batches]),
+            {
+                name: np.concatenate([_as_numpy(batch.ids[name]) for batch in batches])
+                for name in first.ids
+            },
+            _concat([batch.weights for batch in batches]),
+            first.targets,
+        )
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            self.features.map(function),
+            None if self.labels is None else function(self.labels),
+            self.ids,
+            None if self.weights is None else function(self.weights),
+            self.targets,
+        )
+
+
+def _concat(blocks: Sequence[Tensor | None]) -> Tensor | None:
+    there = [block for block in blocks if block is not None]
+    return torch.cat(there) if there else None
+
+
+def _take_ids(values: Any, index: np.ndarray) -> np.ndarray:
+    if isinstance(values, pa.Array):
+        return _as_numpy(values.take(pa.array(index)))
+    return values.take(index)
+
+
+def _as_numpy(values: Any) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Which columns of the data become features, labels, ids and weights."""
+
+    features: FeatureSet
+    targets: tuple[str, ...] = ()
+    id_columns: tuple[str, ...] = ()
+    weight_column: str | None = None
+    require_labels: bool = True
+    """False: target columns may be absent. One that is absent beside others is all NaN."""
+    check_labels: Callable[[np.ndarray, int], None] | None = None
+    """Called with labels ``(B, T)`` and the number of their first row, to judge them by task."""
+
+    def __post_init__(self) -> None:
+        if not len(self.features):
+            raise FeatureError("a data set needs at least one feature; got none.")
+
+    def columns(self, available: Sequence[str], where: str = "the data") -> list[str]:
+        """The columns to read; a DataError lists all that are missing."""
+        wanted = [*self.features.names, *self.id_columns]
+        wanted += [self.weight_column] if self.weight_column else []
+        wanted += [name for name in self.targets if self.require_labels or name in available]
+        require_columns(wanted, available, where)
+        return list(dict.fromkeys(wanted))
+
+
+def pack(
+    table: pa.Table, schema: Schema, first_row: int = 0, ids_from: pa.Table | None = None
+) -> Batch:
+    """Convert and check the columns of a table: its features as blocks, its labels, ids, weights.
+
+    Args:
+        table: at least one row, and the columns of ``schema.columns``.
+        first_row: number, in the whole data, of the table's first row; errors count from it.
+        ids_from: where id columns are taken from first, when ``table`` holds transformed ones.
+
+    Raises:
+        DataError: the table is empty, or a value does not fit: names feature, row and value.
+    """
+    if table.num_rows == 0:
+        raise DataError("the data is empty: it has no rows.")
+    table = pa.table({name: plain(table.column(name)) for name in table.column_names})
+    has_labels = any(name in table.column_names for name in schema.targets)
+    arrays = _allocate(table.num_rows, schema, has_labels)
+    start = 0
+    for part in table.to_batches(max_chunksize=PACK_ROWS):
+        stop = start + part.num_rows
+        columns = dict(zip(part.schema.names, part.columns, strict=True))
+        rows = {block: array[start:stop] for block, array in arrays.items()}
+        _fill_features(rows, columns, schema.features, first_row + start)
+        _fill_labels(rows, columns, schema, first_row + start)
+        start = stop
+    blocks = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return Batch(
+        FeatureBatch(Layout.of(schema.features), *(blocks.get(name) for name in FEATURE_BLOCKS)),
+        blocks.get("labels"),
+        _ids(table, schema, ids_from),
+        blocks.get("weights"),
+        tuple(schema.targets),
+    )
+
+
+def _allocate(rows: int, schema: Schema, has_labels: bool) -> dict[str, np.ndarray]:
+    layout = Layout.of(schema.features)
+    arrays = {
+        block: np.empty((rows, layout.width(block)), data_type)
+        for block, data_type in FEATURE_BLOCKS.items()
+        if layout.width(block)
+    }
+    if has_labels:
+        arrays["labels"] = np.full((rows, len(schema.targets)), np.nan, np.float32)
+    if schema.weight_column:
+        arrays["weights"] = np.empty(rows, np.float32)
+    return arrays
+
+
+def _fill_features(
+    rows: Mapping[str, np.ndarray],
+    columns: Mapping[str, pa.Array],
+    features: FeatureSet,
+    first_row: int,
+) -> None:
+    for place, sparse in enumerate(features.sparse):
+        rows["sparse"][:, place] = sparse_values(columns[sparse.name], sparse, first_row)
+    start = 0
+    for sequence in features.sequence:
+        stop = start + sequence.max_len
+        rows["sequence"][:, start:stop] = sequence_values(
+            columns[sequence.name], sequence, first_row
+        )
+        start = stop
+    start = 0
+    for dense in features.dense:
+        stop = start + dense.input_dim
+        rows["dense"][:, start:stop] = dense_values(columns[dense.name], dense, first_row)
+        start = stop
+
+
+def _fill_labels(
+    rows: Mapping[str, np.ndarray], columns: Mapping[str, pa.Array], schema: Schema, first_row: int
+) -> None:
+    if "labels" in rows:
+        for place, name in enumerate(schema.targets):
+            if name in columns:
+                rows["labels"][:, place] = label_values(columns[name], name, first_row)
+        if schema.check_labels is not None:
+            schema.check_labels(rows["labels"], first_row)
+    if schema.weight_column:
+        weights = columns[schema.weight_column]
+        rows["weights"][:] = weight_values(weights, schema.weight_column, first_row)
+
+
+def _ids(table: pa.Table, schema: Schema, ids_from: pa.Table | None) -> dict[str, Any]:
+    if ids_from is not None and ids_from.num_rows != table.num_rows:
+        raise DataError(
+            f"the ids have {ids_from.num_rows} rows, the features {table.num_rows}; "
+            "they must be the same rows."
+        )
+    ids = {}
+    for name in schema.id_columns:
+        untouched = ids_from is not None and name in ids_from.column_names
+        ids[name] = id_values((ids_from if untouched else table).column(name))
+    return ids
+
+
+def as_batch(
+    batch: Any,
+    features: FeatureSet,
+    targets: Sequence[str] = (),
+    id_columns: Sequence[str] = (),
+    require_labels: bool = False,
+) -> Batch:
+    """Check a batch of another loader once and pack it.
+
+    Args:
+        batch: a :class:`Batch` with these features (returned as it is), or a dict as 0.3.1's
+            loaders gave: ``{"features": {name: tensor}, "labels": {target: tensor} or a tensor
+            (B,) or (B, T) or None, "ids": {name: array} or None}``.
+
+    Raises:
+        DataError: a key or a feature is missing, lengths differ, or a value does not fit.
+    """
+    if isinstance(batch, Batch):
+        require_columns(features.names, list(batch.features), "the batch")
+        return batch
+    if not isinstance(batch, Mapping) or "features" not in batch:
+        got = list(batch) if isinstance(batch, Mapping) else type(batch).__name__
+        must_be = "a Batch or a dict with the keys 'features', 'labels' and 'ids'"
+        raise DataError(invalid("data loader", "batch", must_be, got))
+    ids = {name: values for name, values in (batch.get("ids") or {}).items() if name in id_columns}
+    require_columns(id_columns, list(ids), "the batch's 'ids'")
+    require_columns(features.names, list(batch["features"]), "the batch")
+    schema = Schema(features, tuple(targets), tuple(id_columns), require_labels=require_labels)
+    columns = {name: batch["features"][name] for name in features.names}
+    columns.update(_label_columns(batch.get("labels"), schema.targets))
+    schema.columns([*columns, *ids], "the batch")
+    return pack(read_table_of(columns), schema, ids_from=read_table_of(ids) if ids else None)
+
+
+def _label_columns(labels: Any, targets: tuple[str, ...]) -> dict[str, Any]:
+    if labels is None or not targets:
+        return {}
+    if isinstance(labels, Mapping):
+        return {name: labels[name] for name in targets if name in labels}
+    if labels.ndim == 1 and len(targets) == 1:
+        return {targets[0]: labels}
+    if labels.ndim != 2 or labels.shape[1] != len(targets):
+        must_be = f"a dict, or a tensor (B, {len(targets)}) with one column a target"
+        raise DataError(invalid("the batch", "labels", must_be, tuple(labels.shape)))
+    return {name: labels[:, place] for place, name in enumerate(targets)}

@@ -1,0 +1,165 @@
+"""Loaders: batches of exact size in a repeatable order, from memory or from files.
+
+The order of an epoch depends on the loader's seed and the epoch's number, and on nothing else: not
+on torch's global random state, which is never drawn from, and not on what ran before. An iteration
+that runs to its end moves ``epoch`` on by one, so that a plain ``for`` loop sees a new order each
+time; ``set_epoch`` decides where a trainer wants to decide. ``batches(start)`` takes up an epoch
+at a batch's number, for an exact resume, and does not move ``epoch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from nextrec.data.batch import Batch, Schema, pack
+from nextrec.data.sources import (
+    column_names,
+    exact_chunks,
+    frame_kind,
+    open_files,
+    read_table_of,
+    scan,
+)
+from nextrec.data.store import PackedStore
+from nextrec.errors import ConfigError, DataError, NotFittedError, invalid
+
+
+def pass_through(batches: Any) -> Any:
+    """Collate nothing: what is fetched is a batch already."""
+    return batches
+
+
+class EpochLoader(DataLoader[Batch]):
+    """What the loaders share: seed, epoch, and iteration by :meth:`batches`."""
+
+    def __init__(
+        self, dataset: Any, batch_size: int, shuffle: bool, seed: int | None, drop_last: bool
+    ) -> None:
+        owner = type(self).__name__
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ConfigError(invalid(owner, "batch_size", "a positive integer", batch_size))
+        if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+            raise ConfigError(invalid(owner, "seed", "an integer of at least 0 or None", seed))
+        sized = {} if isinstance(dataset, IterableDataset) else {"drop_last": drop_last}
+        super().__init__(dataset, batch_size=int(batch_size), collate_fn=pass_through, **sized)
+        self.shuffle = shuffle
+        # Reads the seed that torch.manual_seed set, without drawing from its stream.
+        self.seed = torch.initial_seed() if seed is None else int(seed)
+        self.drops_last = drop_last
+        self.epoch = 0
+
+    @property
+    def rows_per_batch(self) -> int:
+        """Rows of every batch but perhaps the last."""
+        assert self.batch_size is not None
+        return self.batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration follows."""
+        self.epoch = int(epoch)
+
+    def random(self) -> np.random.Generator:
+        """A generator that depends on seed and epoch only."""
+        return np.random.default_rng([self.seed, self.epoch])
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """The batches of the current epoch from number ``start`` on."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Any:
+        yield from self.batches()
+        self.epoch += 1
+
+
+class BatchLoader(EpochLoader):
+    """Batches of a store in memory: each is one selection of rows, no row is touched by Python.
+
+    With ``world_size`` ranks the rows of an epoch are dealt out in turn; every rank has the same
+    number of batches, and together they have every row once. When the rows don't come out even, a
+    rank that has one row less than others may share its last two batches' rows between them.
+    With ``drop_last`` every rank has only full batches.
+
+    Args:
+        store: the data set.
+        batch_size: rows of a batch on one rank; the last batch may be smaller.
+        shuffle: new order each epoch; otherwise the rows' own order, and batches without a copy.
+        seed: at least 0; ``None``: the seed of ``torch.manual_seed``, so that it governs this too.
+        drop_last: leave out a last batch that is not full.
+        rank, world_size: this process's number, and how many there are.
+
+    Raises:
+        ConfigError: an argument is out of range, or no batch would be left.
+
+    >>> from nextrec.features import FeatureSet, SparseFeature
+    >>> features = FeatureSet(sparse=[SparseFeature("item", vocab_size=10)])
+    >>> store = PackedStore.from_data({"item": range(5)}, features)
+    >>> [batch.features["item"].tolist() for batch in BatchLoader(store, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        store: PackedStore,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        *,
+        seed: int | None = None,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(store, batch_size, shuffle, seed, drop_last)
+        if not 0 <= rank < world_size:
+            raise ConfigError(invalid("BatchLoader", "rank", f"in [0, {world_size})", rank))
+        self.store = store
+        self.rank = rank
+        self.world_size = world_size
+        self._bounds = self._split()
+
+    def _split(self) -> list[int]:
+        """Where this rank's batches begin and end among its rows of the epoch."""
+        size, rows = self.rows_per_batch, len(self.store)
+        mine = len(range(self.rank, rows, self.world_size))
+        if self.drops_last:
+            count = rows // (size * self.world_size)
+            bounds = [number * size for number in range(count + 1)]
+        else:
+            count = -(-rows // (size * self.world_size))
+            bounds = [*(number * size for number in range(count)), mine]
+            if mine == bounds[-2]:  # other ranks have one row more, and a batch for it
+                bounds[-2] -= (size + 1) // 2
+        if count == 0 or any(stop <= start for start, stop in zip(bounds, bounds[1:], strict=False)):
+            raise ConfigError(
+                f"BatchLoader: {rows} rows don't give each of {self.world_size} rank(s) the same "
+                f"number of batches of {size} rows (drop_last={self.drops_last}); "
+                "use a smaller batch_size or more rows."
+            )
+        return bounds
+
+    def _order(self) -> np.ndarray | None:
+        """Positions of this rank's rows in the epoch's order; None: all rows in their order."""
+        rows = len(self.store)
+        if not self.shuffle:
+            alone = self.world_size == 1
+            return None if alone else np.arange(self.rank, rows, self.world_size)
+        narrow = np.int32 if rows < 2**31 else np.int64
+        order = self.random().permutation(np.arange(rows, dtype=narrow))
+        return order[self.rank :: self.world_size]
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """The batches of the current epoch from number ``start`` on."""
+        order, bounds = self._order(), self._bounds
+        for begin, end in zip(bounds[start:-1], bounds[start + 1 :], strict=True):
+            if order is None:
+                yield self.store.slice(begin, end)
+            else:
+                yield self.store.select(order[begin:end])
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1

@@ -1,0 +1,343 @@
+"""Embedding tables: ids in, vectors out, one gather for all fields of one width.
+
+Shapes: B batch, F fields, L positions of a sequence, D width of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextrec.errors import DataError, FeatureError, invalid
+from nextrec.features import (
+    DenseFeature,
+    Feature,
+    FeatureSet,
+    SequenceFeature,
+    SparseFeature,
+)
+from nextrec.layers.tables import EmbeddingTables, Storage
+
+
+@dataclass(frozen=True)
+class _Gather:
+    """Single-valued features that one gather reads."""
+
+    names: tuple[str, ...]
+    storage: Storage
+    offsets: tuple[int, ...]
+    padding: tuple[int, ...] | None
+    """Padding row of each field, -1 for none; ``None`` when no field has one."""
+
+
+class EmbeddingLayer(nn.Module):
+    r"""Turns the columns of a batch into vectors.
+
+    A sparse feature's id is looked up in its table. A sequence is looked up and combined over its
+    real positions: mean, sum or max, the concatenation of all ``max_len`` positions, or kept. A
+    dense feature passes as it is, or through its learned map :math:`Wx + b`. Padding rows are zero
+    and are not trained. An empty history is a zero vector.
+
+    Args:
+        features: a list of features or a :class:`~nextrec.features.FeatureSet`.
+
+    Shapes:
+        input: mapping name -> ``(B,)`` ids, ``(B, L)`` sequences, ``(B,)`` or ``(B, n)`` numbers.
+        :meth:`flat`: ``(B, out_features)``; :meth:`fields`: ``(B, F, D)``;
+        :meth:`sequence`: ``(B, L, D)`` and mask ``(B, L)``.
+
+    >>> import torch
+    >>> from nextrec.features import DenseFeature, SparseFeature
+    >>> layer = EmbeddingLayer([SparseFeature("item", 10, embedding_dim=4), DenseFeature("price")])
+    >>> layer.flat({"item": torch.tensor([1, 2]), "price": torch.tensor([0.5, 1.0])}).shape
+    torch.Size([2, 5])
+    """
+
+    def __init__(self, features: FeatureSet | Sequence[Feature]) -> None:
+        super().__init__()
+        self.features = features if isinstance(features, FeatureSet) else FeatureSet.of(features)
+        self.embed_dict = EmbeddingTables(self.features.tables)
+        self.dense_transforms = nn.ModuleDict()
+        for feature in self.features.dense:
+            if feature.use_embedding:
+                self.dense_transforms[feature.name] = _dense_map(feature)
+        self._subsets: dict[tuple[str, ...], FeatureSet] = {}
+        self._plans: dict[tuple[str, ...], list[_Gather]] = {}
+        self._constants: dict[tuple[Any, ...], Tensor] = {}
+
+    # -- widths ------------------------------------------------------------------------------
+
+    @property
+    def out_features(self) -> int:
+        """Length of the flat vector."""
+        return self.features.width
+
+    @property
+    def input_dim(self) -> int:
+        """0.3.1's name of :attr:`out_features`."""
+        return self.out_features
+
+    @property
+    def output_dim(self) -> int:
+        """0.3.1's name of :attr:`out_features`."""
+        return self.out_features
+
+    def get_input_dim(self, features: Iterable[Feature] | None = None) -> int:
+        """Length of the flat vector of ``features``, each name counted once."""
+        if features is None:
+            return self.out_features
+        return sum({feature.name: feature.width for feature in features}.values())
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def forward(
+        self,
+        x: Mapping[str, Tensor],
+        features: Sequence[Feature] | None = None,
+        squeeze_dim: bool = False,
+    ) -> Tensor:
+        """0.3.1's call: ``(B, sum of widths)`` when ``squeeze_dim``, else fields ``(B, F, D)``.
+
+        Dense features come last; without ``squeeze_dim`` they are fields too, so all widths must
+        agree.
+        """
+        chosen = self.features if features is None else self._chosen(features)
+        if squeeze_dim:
+            return self.flat(x, chosen)
+        pieces = [*self._embedded(x, chosen), *self._dense(x, chosen)]
+        if not pieces:
+            raise FeatureError(invalid("EmbeddingLayer", "features", "not empty", []))
+        widths = {piece.shape[-1] for piece in pieces}
+        if len(widths) > 1:
+            named = {feature.name: feature.width for feature in chosen}
+            raise FeatureError(f"EmbeddingLayer: fields need one width; got {named}.")
+        return torch.cat([p if p.dim() == 3 else p.unsqueeze(1) for p in pieces], dim=1)
+
+    def fields(self, x: Mapping[str, Tensor], features: FeatureSet | None = None) -> Tensor:
+        """Fields ``(B, F, D)`` in the set's order: sparse, sequence, dense with a learned map."""
+        chosen = features or self.features
+        pieces = self._embedded(x, chosen)
+        mapped = [f for f in chosen.dense if f.use_embedding]
+        if mapped:
+            pieces.append(torch.stack(self._dense(x, FeatureSet(dense=mapped)), dim=1))
+        whole = [p if p.dim() == 3 else p.unsqueeze(1) for p in pieces]
+        return whole[0] if len(whole) == 1 else torch.cat(whole, dim=1)
+
+    def flat(
+        self,
+        x: Mapping[str, Tensor],
+        features: FeatureSet | None = None,
+        fields: Tensor | None = None,
+    ) -> Tensor:
+        """The flat vector ``(B, sum of widths)``.
+
+        Args:
+            fields: the result of :meth:`fields` for the same features, to be read only once.
+        """
+        chosen = features or self.features
+        if fields is not None:
+            count = len(chosen.embedded)
+            pieces = [fields[:, :count].flatten(1)]
+            mapped = iter(fields[:, count:].unbind(1))
+            raw = iter(
+                self._dense(x, FeatureSet(dense=[f for f in chosen.dense if not f.use_embedding]))
+            )
+            pieces += [next(mapped if f.use_embedding else raw) for f in chosen.dense]
+        else:
+            pieces = [p.flatten(1) for p in self._embedded(x, chosen)] + self._dense(x, chosen)
+        if not pieces:
+            raise FeatureError(invalid("EmbeddingLayer", "features", "not empty", []))
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+
+    def sequence(self, x: Mapping[str, Tensor], feature: SequenceFeature) -> tuple[Tensor, Tensor]:
+        """A history as it is: vectors ``(B, L, D)`` and True ``(B, L)`` at real positions."""
+        ids = _newest(_column(x, feature.name), feature.max_len)  # (B, L)
+        storage = self.embed_dict.storage_of(feature.embedding_name)
+        padding = ids == feature.padding_id
+        rows = ids + storage.offsets[feature.embedding_name]
+        return self.embed_dict.lookup(storage, rows, padding), ~padding
+
+    def lookup(self, x: Mapping[str, Tensor], feature: SparseFeature) -> Tensor:
+        """The vector ``(B, D)`` of one sparse feature."""
+        return self._single(x, (feature,))[0].squeeze(1)
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def _chosen(self, features: Sequence[Feature]) -> FeatureSet:
+        names = tuple(dict.fromkeys(feature.name for feature in features))
+        if names not in self._subsets:
+            self._subsets[names] = FeatureSet.of(self.features[name] for name in names)
+        return self._subsets[names]
+
+    def _embedded(self, x: Mapping[str, Tensor], features: FeatureSet) -> list[Tensor]:
+        """Pieces in the set's order: runs of sparse fields ``(B, n, D)``, sequences ``(B, w)``."""
+        pieces = self._single(x, features.sparse) if features.sparse else []
+        return pieces + [self._combined(x, feature) for feature in features.sequence]
+
+    def _single(self, x: Mapping[str, Tensor], features: Sequence[SparseFeature]) -> list[Tensor]:
+        """One gather a storage, then the runs of neighbours that came from one storage."""
+        names = tuple(feature.name for feature in features)
+        if names not in self._plans:
+            self._plans[names] = self._plan(features)
+        gathers = self._plans[names]
+        vectors = [self._gather(x, each) for each in gathers]  # each (B, n, D)
+        if len(vectors) == 1:
+            return vectors
+        columns = {
+            name: each[:, i : i + 1]
+            for gather, each in zip(gathers, vectors, strict=True)
+            for i, name in enumerate(gather.names)
+        }
+        return [columns[name] for name in names]
+
+    def _plan(self, features: Sequence[SparseFeature]) -> list[_Gather]:
+        grouped: dict[str, list[SparseFeature]] = {}
+        for feature in features:
+            storage = self.embed_dict.storage_of(feature.embedding_name)
+            grouped.setdefault(storage.key, []).append(feature)
+        plan = []
+        for key, group in grouped.items():
+            storage = self.embed_dict.storages[key]
+            offsets = tuple(storage.offsets[f.embedding_name] for f in group)
+            pads = [self.features.tables[f.embedding_name].padding_idx for f in group]
+            padding = None
+            if any(pad is not None for pad in pads):
+                padding = tuple(
+                    -1 if pad is None else offset + pad
+                    for offset, pad in zip(offsets, pads, strict=True)
+                )
+            plan.append(_Gather(tuple(f.name for f in group), storage, offsets, padding))
+        return plan
+
+    def _gather(self, x: Mapping[str, Tensor], gather: _Gather) -> Tensor:
+        rows = self._rows(x, gather)  # (B, n)
+        padding = None
+        if gather.padding is not None and gather.storage.reader is None:
+            padding = rows == self._constant(gather.padding, rows)
+        return self.embed_dict.lookup(gather.storage, rows, padding)  # (B, n, D)
+
+    def _rows(self, x: Mapping[str, Tensor], gather: _Gather) -> Tensor:
+        """Rows of the storage ``(B, n)``; layers over the same tables share one tensor a batch."""
+        cache: dict[Any, Tensor] | None = getattr(x, "cache", None)
+        key = (gather.names, gather.offsets)
+        if cache is not None and key in cache:
+            return cache[key]
+        if hasattr(x, "ids"):
+            ids = x.ids(gather.names)
+        else:
+            ids = torch.stack([_column(x, name).reshape(-1) for name in gather.names], dim=1)
+        rows = ids + self._constant(gather.offsets, ids) if any(gather.offsets) else ids
+        if cache is not None:
+            cache[key] = rows
+        return rows
+
+    def _combined(self, x: Mapping[str, Tensor], feature: SequenceFeature) -> Tensor:
+        vectors, mask = self.sequence(x, feature)  # (B, L, D), (B, L)
+        if feature.combiner == "max":
+            lowest = torch.finfo(vectors.dtype).min
+            best = vectors.masked_fill(~mask.unsqueeze(-1), lowest).amax(dim=1)  # (B, D)
+            return best.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)
+        if feature.combiner == "concat":
+            missing = feature.max_len - vectors.shape[1]
+            return F.pad(vectors, (0, 0, 0, missing)).flatten(1)  # (B, max_len * D)
+        if feature.combiner == "none":
+            _ = feature.width  # raises: a kept sequence has no place among vectors
+        total = vectors.sum(dim=1)  # padding rows are zero
+        if feature.combiner == "sum":
+            return total
+        return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(total.dtype)
+
+    def _dense(self, x: Mapping[str, Tensor], features: FeatureSet) -> list[Tensor]:
+        """Dense features in order: neighbours without a map as one block, each map's output."""
+        pieces: list[Tensor] = []
+        run: list[DenseFeature] = []
+        mapped = self._mapped(x, [f for f in features.dense if f.use_embedding])
+        for feature in features.dense:
+            if not feature.use_embedding:
+                run.append(feature)
+                continue
+            if run:
+                pieces.append(numbers(x, run))
+                run = []
+            pieces.append(mapped[feature.name])
+        if run:
+            pieces.append(numbers(x, run))
+        return pieces
+
+    def _mapped(self, x: Mapping[str, Tensor], features: list[DenseFeature]) -> dict[str, Tensor]:
+        """Learned maps, one batched product for all features of one shape."""
+        grouped: dict[tuple[int, int], list[DenseFeature]] = {}
+        for feature in features:
+            grouped.setdefault((feature.input_dim, feature.width), []).append(feature)
+        vectors: dict[str, Tensor] = {}
+        for (inner, _), group in grouped.items():
+            maps = [cast("nn.Linear", self.dense_transforms[f.name]) for f in group]
+            values = numbers(x, group).view(-1, len(group), inner)  # (B, n, inner)
+            weight = torch.stack([m.weight for m in maps])  # (n, D, inner)
+            bias = torch.stack([m.bias for m in maps])  # (n, D)
+            out = torch.einsum("bni,ndi->bnd", values, weight) + bias
+            vectors |= {f.name: out[:, i] for i, f in enumerate(group)}
+        return vectors
+
+    def _constant(self, values: tuple[int, ...], like: Tensor) -> Tensor:
+        key = (values, like.device)
+        if key not in self._constants:
+            self._constants[key] = torch.tensor(values, dtype=like.dtype, device=like.device)
+        return self._constants[key]
+
+
+class InputMask(nn.Module):
+    """Where a sequence has real items: float ``(B, 1, L)``, 1 for an item and 0 for padding."""
+
+    def forward(
+        self,
+        x: Mapping[str, Tensor],
+        feature: SequenceFeature,
+        seq_tensor: Tensor | None = None,
+    ) -> Tensor:
+        """Mask of ``seq_tensor``, or of the feature's column."""
+        ids = _column(x, feature.name) if seq_tensor is None else seq_tensor
+        return (ids != feature.padding_id).unsqueeze(1).float()
+
+
+def _dense_map(feature: DenseFeature) -> nn.Linear:
+    linear = nn.Linear(feature.input_dim, feature.width)
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _column(x: Mapping[str, Tensor], name: str) -> Tensor:
+    try:
+        return x[name]
+    except KeyError:
+        raise DataError(f"the batch has no column for feature {name!r}.") from None
+
+
+def _newest(ids: Tensor, max_len: int) -> Tensor:
+    """Sequences ``(B, L)`` cut to their last ``max_len`` positions; one id a row is a sequence."""
+    if ids.dim() == 1:
+        ids = ids.unsqueeze(1)
+    return ids[:, -max_len:] if ids.shape[1] > max_len else ids
+
+
+def numbers(x: Mapping[str, Tensor], features: Sequence[DenseFeature]) -> Tensor:
+    """Raw values ``(B, sum of input_dim)`` in float."""
+    if hasattr(x, "numbers"):
+        return cast("Tensor", x.numbers(tuple(feature.name for feature in features)))
+    columns = []
+    for feature in features:
+        value = _column(x, feature.name)
+        value = value.reshape(value.shape[0], -1).float()
+        if value.shape[1] != feature.input_dim:
+            raise DataError(
+                f"feature {feature.name!r} has {value.shape[1]} numbers a row; "
+                f"its `input_dim` is {feature.input_dim}."
+            )
+        columns.append(value)
+    return columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)

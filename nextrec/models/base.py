@@ -1,0 +1,392 @@
+"""BaseModel: features and tasks, recorded parameters, and the compile/fit/evaluate/predict facade.
+
+A model is one class with a short constructor and ``logits``. What belongs to the loop lives in
+``nextrec.training``; how data becomes a run, a frame of predictions or a bundle lives beside this
+file.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from nextrec.errors import ConfigError, FeatureError, invalid
+from nextrec.features import (
+    DenseFeature,
+    FeatureSet,
+    FeatureSpecMixin,
+    SequenceFeature,
+    SparseFeature,
+)
+from nextrec.layers.head import PredictionLayer
+from nextrec.loss import Objective
+from nextrec.metrics import MetricValues
+from nextrec.models import bundle, compiled, legacy_loop, prediction, runs
+from nextrec.models.fit_options import FitOptions
+from nextrec.models.options import COMPILE_KEYS
+from nextrec.models.recording import KINDS, Recorded, unexpected
+from nextrec.models.summary import summarize
+from nextrec.models.zoo import MODELS
+from nextrec.tasks import Task, make_tasks
+from nextrec.training.device import resolve_device
+from nextrec.training.session import Session, create_session
+
+
+class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
+    """Base of all models.
+
+    A subclass builds its blocks from :attr:`features` and returns logits; it inherits training,
+    evaluation, prediction and saving. The keywords are described in
+    :class:`~nextrec.models.options.ModelOptions`.
+
+    Attributes:
+        features: the model's :class:`~nextrec.features.FeatureSet`; ``feature_groups`` holds one
+            for each role in :attr:`groups`.
+        tasks: what is predicted; ``num_logits`` is the width of :meth:`logits`.
+        init_arguments: what the constructor was given.
+    """
+
+    groups: ClassVar[tuple[str, ...]] = ()
+    """Roles of features; the constructor then takes ``{group}_{kind}_features`` lists."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith(("Base", "_")):
+            MODELS.add(cls.__name__, cls)
+
+    def __init__(
+        self,
+        dense_features: Sequence[DenseFeature] | None = None,
+        sparse_features: Sequence[SparseFeature] | None = None,
+        sequence_features: Sequence[SequenceFeature] | None = None,
+        target: str | Sequence[str] | None = None,
+        id_columns: str | Sequence[str] | None = None,
+        task: str | Sequence[str] = "binary",
+        device: str | torch.device = "cpu",
+        embedding_l1_reg: float = 0.0,
+        dense_l1_reg: float = 0.0,
+        embedding_l2_reg: float = 0.0,
+        dense_l2_reg: float = 0.0,
+        early_stop_patience: int = 20,
+        session_id: str | None = None,
+        *,
+        num_classes: int | Sequence[int] | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.feature_groups = self._take_groups(options)
+        own = FeatureSet(dense_features, sparse_features, sequence_features)
+        self.features = FeatureSet.merge(*self.feature_groups.values(), own)
+        if not len(self.features):
+            raise FeatureError(f"{self.model_name} needs at least one feature.")
+        targets = self._normalize_to_list(target) or ["label"]  # type: ignore[arg-type]
+        self._set_feature_config(
+            self.features.dense,
+            self.features.sparse,
+            self.features.sequence,
+            targets,
+            list(self._normalize_to_list(id_columns)),  # type: ignore[arg-type]
+        )
+        self.target = self.target_columns
+        self.target_index = {name: column for column, name in enumerate(targets)}
+        self.task = task if isinstance(task, str) else list(task)
+        self.tasks: tuple[Task, ...] = make_tasks(task, targets, num_classes, self.model_name)
+        self.nums_task = len(self.tasks)
+        self.num_logits = sum(each.size for each in self.tasks)
+        self.device = resolve_device(device)
+        self.embedding_l1_reg = _strength(self, "embedding_l1_reg", embedding_l1_reg)
+        self.embedding_l2_reg = _strength(self, "embedding_l2_reg", embedding_l2_reg)
+        self.dense_l1_reg = _strength(self, "dense_l1_reg", dense_l1_reg)
+        self.dense_l2_reg = _strength(self, "dense_l2_reg", dense_l2_reg)
+        self.early_stop_patience = early_stop_patience
+        self.session: Session = create_session(session_id)
+        self.history: list[dict[str, Any]] = []
+        self.prediction_layer = PredictionLayer.of(self.tasks, use_bias=False)
+        compile_options = {key: options.pop(key) for key in COMPILE_KEYS if key in options}
+        if options:
+            raise unexpected(self.model_name, options, self._known_options())
+        self.compile(**compile_options)
+
+    # -- what a model says --------------------------------------------------------------------
+
+    @abstractmethod
+    def logits(self, x: Mapping[str, Tensor]) -> Tensor:
+        """Logits ``(B, num_logits)`` of a batch's columns."""
+
+    def training_outputs(self, x: Mapping[str, Tensor]) -> Tensor | Mapping[str, Any]:
+        """What the objective gets: the logits, or ``{"logits": ..., "auxiliary": {...}}``."""
+        return self.logits(x)
+
+    def forward(self, x: Mapping[str, Tensor]) -> Tensor:
+        """Predictions: probabilities or values, ``(B,)`` for one output, else ``(B, T)``."""
+        return self.prediction_layer(self.logits(x))
+
+    @property
+    def model_name(self) -> str:
+        """The class's name."""
+        return type(self).__name__
+
+    @property
+    def task_type(self) -> str | list[str]:
+        """The kind of task, or the kind of each."""
+        return self.task
+
+    # -- the facade ---------------------------------------------------------------------------
+
+    def compile(  # type: ignore[override]
+        self,
+        optimizer: Any = "adam",
+        optimizer_params: dict[str, Any] | None = None,
+        scheduler: Any = None,
+        scheduler_params: dict[str, Any] | None = None,
+        loss: str | nn.Module | Sequence[str | nn.Module] | None = None,
+        loss_params: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
+        loss_weights: float | Sequence[float] | None = None,
+    ) -> None:
+        """Say how to train; the constructor calls it with its own arguments.
+
+        Everything given before is replaced, and the next :meth:`fit` starts with a fresh optimizer.
+
+        Raises:
+            ConfigError: a name is unknown, or a loss does not fit its task.
+        """
+        self.objective = Objective(self.tasks, loss, loss_params, loss_weights)
+        self.compiled = compiled.Compiled(optimizer, optimizer_params, scheduler, scheduler_params)
+        self.compiled.check(self)
+
+    def fit(
+        self,
+        train_data: Any,
+        valid_data: Any = None,
+        metrics: str | Sequence[str] | Mapping[str, Any] | None = None,
+        epochs: int = 1,
+        shuffle: bool = True,
+        batch_size: int = 32,
+        user_id_column: str = "user_id",
+        validation_split: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """Train; with validation data the best epoch's weights are the model's at the end.
+
+        Args:
+            train_data: frame, dict, Arrow table, path(s) of CSV or Parquet, or a loader.
+            valid_data: the same; or take it from ``train_data`` by ``validation_split``.
+            metrics: name, list, or mapping target -> names; default by task.
+            user_id_column: groups of GAUC and the metrics at k.
+            options: see :class:`~nextrec.models.fit_options.FitOptions`.
+
+        Raises:
+            ConfigError: a parameter is wrong. DataError: data does not fit the features. Both come
+                before the first step. TrainingError: the loss is not finite.
+        """
+        runs.fit(
+            self,
+            train_data,
+            valid_data,
+            FitOptions.of(
+                metrics=metrics,
+                epochs=epochs,
+                shuffle=shuffle,
+                batch_size=batch_size,
+                user_id_column=user_id_column,
+                validation_split=validation_split,
+                **options,
+            ),
+        )
+        return self
+
+    def evaluate(
+        self,
+        data: Any,
+        metrics: str | Sequence[str] | Mapping[str, Any] | None = None,
+        batch_size: int = 4096,
+        user_ids: Any = None,
+        user_id_column: str = "user_id",
+        *,
+        weight_column: str | None = None,
+        streaming: bool = False,
+    ) -> MetricValues:
+        """Metrics of the data, exactly those asked for: ``metric``, or ``metric_target``.
+
+        Args:
+            user_ids: one group id a row, instead of ``user_id_column``.
+            streaming: constant memory; AUC from a histogram.
+        """
+        return runs.evaluate(
+            self, data, metrics, batch_size, user_ids, user_id_column, weight_column, streaming
+        )
+
+    def predict(
+        self,
+        data: Any,
+        batch_size: int = 4096,
+        save_path: str | os.PathLike[str] | None = None,
+        save_format: Literal["csv", "parquet"] | None = None,
+        include_ids: bool | None = None,
+        return_dataframe: bool = True,
+        streaming_chunk_size: int = 65536,
+    ) -> Any:
+        """Predictions: id columns first, then ``<target>_pred``.
+
+        Returns a frame of the kind that was given (pandas for a dict, a path or a loader), or an
+        array ``(N, outputs)`` without ``return_dataframe``. With ``save_path`` the rows are also
+        written as they come, through a temporary file; then ``return_dataframe=False`` returns the
+        path and holds only one chunk in memory.
+
+        Args:
+            save_format: ``csv`` or ``parquet``; by default what the path's ending says, else csv.
+            include_ids: ``None``: when the model has id columns.
+            streaming_chunk_size: rows read at a time.
+        """
+        return prediction.predict(
+            self,
+            data,
+            batch_size=batch_size,
+            save_path=save_path,
+            save_format=save_format,
+            include_ids=include_ids,
+            return_dataframe=return_dataframe,
+            chunk_rows=streaming_chunk_size,
+        )
+
+    def summary(self) -> str:
+        """Features, tables, parameters and memory of each part, training setup; also logged."""
+        return summarize(self)
+
+    # -- saving -------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a bundle: a folder that :meth:`load` turns into this model again."""
+        return bundle.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Self:
+        """A model from a bundle or a saved file, with nothing to repeat.
+
+        Raises:
+            CheckpointError: the file is corrupted, or holds a model of another class.
+        """
+        model = bundle.load(path, device=device)
+        if not isinstance(model, cls):
+            raise bundle.wrong_class(path, model.model_name, cls.__name__)
+        return model
+
+    def save_model(
+        self,
+        save_path: str | os.PathLike[str] | None = None,
+        add_timestamp: bool | None = None,
+        verbose: bool = True,
+    ) -> Path:
+        """Write the weights and all that rebuilds the model into one ``.model`` file."""
+        return bundle.save_model(self, save_path, bool(add_timestamp), verbose)
+
+    def load_model(
+        self,
+        save_path: str | os.PathLike[str],
+        map_location: str | torch.device | None = "cpu",
+        verbose: bool = True,
+    ) -> None:
+        """Read weights into this model; of a folder, the best ones."""
+        bundle.load_model(self, save_path, verbose)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint_path: str | os.PathLike[str],
+        map_location: str | torch.device | None = "cpu",
+        device: str | torch.device = "cpu",
+        session_id: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Rebuild a model from a saved file or folder; ``kwargs`` replace recorded arguments."""
+        overrides = {**kwargs, **({"session_id": session_id} if session_id else {})}
+        model = bundle.load(checkpoint_path, device=device, overrides=overrides)
+        if not isinstance(model, cls):
+            raise bundle.wrong_class(checkpoint_path, model.model_name, cls.__name__)
+        return model
+
+    # -- where a run writes -------------------------------------------------------------------
+
+    @property
+    def session_id(self) -> str:
+        """Name of the run's folder."""
+        return self.session.experiment_id
+
+    @property
+    def session_path(self) -> Path:
+        """The run's folder; made when something is written."""
+        return Path(self.session.root)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """State of the run after its last epoch or checkpoint."""
+        return self.session_path / f"{self.model_name}_checkpoint.model"
+
+    @property
+    def best_path(self) -> Path:
+        """Weights of the best epoch."""
+        return self.session_path / f"{self.model_name}_best.model"
+
+    @property
+    def features_config_path(self) -> Path:
+        """Class, arguments and features of the model as JSON."""
+        return self.session_path / "features_config.json"
+
+    # -- a user's own loop --------------------------------------------------------------------
+
+    def get_input(
+        self, input_data: Any, require_labels: bool = True
+    ) -> tuple[Mapping[str, Tensor], Tensor | None]:
+        """Columns and labels of a batch on the model's device; labels ``(B,)`` or ``(B, T)``."""
+        return legacy_loop.get_input(self, input_data, require_labels)
+
+    def compute_loss(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        """The objective of predictions as :meth:`forward` returns them."""
+        return legacy_loop.compute_loss(self, y_pred, y_true)
+
+    def add_reg_loss(self) -> Tensor:
+        """L1 and L2 penalties of whole tables and linear maps, for a loop of one's own."""
+        return legacy_loop.penalties(self)
+
+    def train_epoch(self, train_loader: Iterable[Any], is_streaming: bool = False) -> float:
+        """One epoch over a loader, outside any session; returns the mean loss."""
+        return runs.train_epoch(self, train_loader)
+
+    def evaluate_metrics(
+        self, y_true: Any, y_pred: Any, metrics: Any, user_ids: Any = None
+    ) -> MetricValues:
+        """Metrics of labels and predictions ``(N,)`` or ``(N, T)``."""
+        return runs.metrics_of(self, y_true, y_pred, metrics, user_ids)
+
+    # -- construction -------------------------------------------------------------------------
+
+    def _take_groups(self, options: dict[str, Any]) -> dict[str, FeatureSet]:
+        return {
+            group: FeatureSet(
+                **{kind: options.pop(f"{group}_{kind}_features", None) for kind in KINDS}
+            )
+            for group in self.groups
+        }
+
+    def _known_options(self) -> list[str]:
+        from inspect import signature
+
+        grouped = [f"{group}_{kind}_features" for group in self.groups for kind in KINDS]
+        own = [*signature(type(self)).parameters, *signature(BaseModel).parameters]
+        return [*dict.fromkeys([*own, *COMPILE_KEYS, *grouped])]
+
+    def _finish_construction(self) -> None:
+        self.to(self.device)
+
+
+def _strength(model: BaseModel, name: str, value: float) -> float:
+    if not isinstance(value, (int, float)) or value < 0:
+        raise ConfigError(invalid(model.model_name, name, "a number of at least 0", value))
+    return float(value)

@@ -1,0 +1,110 @@
+"""How a model is trained, from the names of ``compile`` to an optimizer with row tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from nextrec.errors import ConfigError, unknown_option
+from nextrec.layers.tables import EmbeddingTables, Storage
+from nextrec.optim import (
+    OPTIMIZERS,
+    SCHEDULERS,
+    RowTable,
+    SchedulerHandle,
+    build_optimizer,
+    build_scheduler,
+    group_parameters,
+)
+from nextrec.training.trainer import row_gradients
+
+if TYPE_CHECKING:
+    from nextrec.models.base import BaseModel
+
+
+@dataclass
+class Compiled:
+    """The arguments of ``compile``, and the optimizer that the first fit makes of them."""
+
+    optimizer: Any
+    optimizer_params: dict[str, Any] | None
+    scheduler: Any
+    scheduler_params: dict[str, Any] | None
+    instance: torch.optim.Optimizer | None = field(default=None, repr=False)
+    row_tables: list[tuple[Storage, RowTable]] = field(default_factory=list, repr=False)
+
+    def check(self, model: BaseModel) -> None:
+        """Refuse unknown names before anything is trained."""
+        if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
+            raise ConfigError(unknown_option("compile", "optimizer", OPTIMIZERS, self.optimizer))
+        if isinstance(self.scheduler, str) and self.scheduler not in SCHEDULERS:
+            raise ConfigError(unknown_option("compile", "scheduler", SCHEDULERS, self.scheduler))
+        named = isinstance(self.optimizer, str)
+        penalties = ("embedding_l1_reg", "embedding_l2_reg", "dense_l1_reg", "dense_l2_reg")
+        asked = [name for name in penalties if getattr(model, name)]
+        if not named and asked:
+            raise ConfigError(
+                f"compile: `{asked[0]}` needs an optimizer given by name; with an optimizer of "
+                "your own use its weight_decay, or add the penalty in your own loop."
+            )
+
+    def build(self, model: BaseModel) -> torch.optim.Optimizer:
+        """The optimizer, the same one until ``compile`` is called again."""
+        if self.instance is None:
+            if isinstance(self.optimizer, str):
+                self.row_tables = row_tables_of(model)
+            tables = [table for _, table in self.row_tables]
+            groups = group_parameters(model, exclude=[table.weight for table in tables])
+            self.instance = build_optimizer(
+                self.optimizer,
+                self.optimizer_params or {},
+                groups=groups,
+                row_tables=tables,
+                owner="compile",
+            )
+        return self.instance
+
+    def build_scheduler(self, steps_per_epoch: int | None, epochs: int) -> SchedulerHandle | None:
+        """A scheduler over the built optimizer."""
+        assert self.instance is not None
+        return build_scheduler(
+            self.scheduler,
+            self.instance,
+            self.scheduler_params or {},
+            steps_per_epoch=steps_per_epoch,
+            epochs=epochs,
+        )
+
+    def row_mode(self) -> Callable[[], AbstractContextManager[None]]:
+        """Context in which the model's tables keep row gradients."""
+        return lambda: row_gradients(self.row_tables)
+
+
+def row_tables_of(model: BaseModel) -> list[tuple[Storage, RowTable]]:
+    """A row table for each trained storage of the model."""
+    pairs = []
+    for module in model.modules():
+        if not isinstance(module, EmbeddingTables):
+            continue
+        for storage in module.storages.values():
+            weight = module.weight(storage)
+            if not weight.requires_grad:
+                continue
+            padding = torch.tensor(storage.padding_rows, dtype=torch.long, device=weight.device)
+            pairs.append((storage, RowTable(weight, padding, _penalties(model, storage))))
+    return pairs
+
+
+def _penalties(model: BaseModel, storage: Storage) -> list[tuple[int, int, float, float]]:
+    """Row ranges with their L1 and L2 strengths."""
+    ranges = []
+    for table, rows in storage.spans():
+        l1 = model.embedding_l1_reg + table.l1_reg
+        l2 = model.embedding_l2_reg + table.l2_reg
+        if l1 or l2:
+            ranges.append((rows.start, rows.stop, l1, l2))
+    return ranges

@@ -1,0 +1,100 @@
+"""Predictions over a loader, and the metrics they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nextrec.data.batch import Batch
+from nextrec.errors import DataError
+from nextrec.metrics import Evaluator, MetricValues, Request
+from nextrec.training.device import autocast_for
+from nextrec.training.seed import preserve_rng
+
+if TYPE_CHECKING:
+    from nextrec.models.base import BaseModel
+
+
+@torch.no_grad()
+def predictions(
+    model: BaseModel,
+    loader: Iterable[Any],
+    prepare: Callable[[Any], Batch],
+    precision: str = "fp32",
+) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+    """Each batch with its logits and its predictions, both ``(B, num_logits)`` float32.
+
+    The model is in evaluation mode meanwhile, and no random stream moves.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with preserve_rng():
+            for raw in loader:
+                batch = prepare(raw)
+                with autocast_for(model.device, precision):
+                    logits = model.logits(batch.features)
+                logits = logits.float()
+                scores = model.prediction_layer(logits).reshape(len(batch), -1)
+                yield batch, logits, scores
+    finally:
+        model.train(was_training)
+
+
+def evaluate_loader(
+    model: BaseModel,
+    loader: Iterable[Any],
+    requests: Sequence[Request],
+    prepare: Callable[[Any], Batch],
+    *,
+    group_column: str | None = None,
+    groups: np.ndarray | None = None,
+    with_loss: bool = False,
+    streaming: bool = False,
+    precision: str = "fp32",
+) -> MetricValues:
+    """Metrics over a loader.
+
+    Args:
+        group_column: id column of the batches that groups rows.
+        groups: one group id a row of the whole data, instead of the column.
+        with_loss: add the objective's mean under ``loss``.
+    """
+    evaluator = Evaluator(requests, model.tasks, streaming=streaming)
+    total, rows = 0.0, 0
+    for batch, logits, scores in predictions(model, loader, prepare, precision):
+        if batch.labels is None:
+            raise DataError("evaluate: the batches have no labels.")
+        if with_loss:
+            total += float(model.objective(logits, batch.labels, batch.weights)) * len(batch)
+        evaluator.update(
+            scores.cpu().numpy(),
+            batch.labels.cpu().numpy(),
+            groups=_batch_groups(batch, group_column, groups, rows),
+            weights=None if batch.weights is None else batch.weights.cpu().numpy(),
+        )
+        rows += len(batch)
+    if rows == 0:
+        raise DataError("evaluate: the data is empty.")
+    if groups is not None and len(groups) != rows:
+        raise DataError(f"evaluate: `user_ids` has {len(groups)} values for {rows} rows.")
+    values = evaluator.compute()
+    if with_loss:
+        values["loss"] = total / rows
+    return values
+
+
+def _batch_groups(
+    batch: Batch, column: str | None, groups: np.ndarray | None, start: int
+) -> np.ndarray | None:
+    if groups is not None:
+        return groups[start : start + len(batch)]
+    if column is None:
+        return None
+    if not batch.ids or column not in batch.ids:
+        raise DataError(f"the batches carry no id column {column!r}.")
+    return np.asarray(batch.ids[column])

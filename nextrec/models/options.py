@@ -1,0 +1,55 @@
+"""Arguments that every model takes, beside its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import torch
+from torch import nn
+
+
+class CompileOptions(TypedDict, total=False):
+    """How a model is trained; the arguments of :meth:`BaseModel.compile`."""
+
+    optimizer: str | type[torch.optim.Optimizer] | torch.optim.Optimizer
+    """Name, class or instance. Default ``adam``."""
+    optimizer_params: dict[str, Any] | None
+    """``lr`` and the like; ``groups`` overrides them for embedding, dense, bias_norm."""
+    scheduler: Any
+    """Name, class, factory or instance; ``None`` keeps the learning rate."""
+    scheduler_params: dict[str, Any] | None
+    loss: str | nn.Module | Sequence[str | nn.Module] | None
+    """One for all tasks or one a task. Default by task: bce, mse, ce."""
+    loss_params: dict[str, Any] | Sequence[dict[str, Any]] | None
+    loss_weights: float | Sequence[float] | None
+
+
+class ModelOptions(CompileOptions, total=False):
+    """Arguments of every model's constructor."""
+
+    target: str | Sequence[str] | None
+    """Label columns. Default ``["label"]``."""
+    id_columns: str | Sequence[str] | None
+    """Columns carried through to predictions."""
+    task: str | Sequence[str]
+    """``binary``, ``regression``, ``multiclass``, ``multilabel``; one, or one a target."""
+    num_classes: int | Sequence[int] | None
+    """Classes of each multiclass target."""
+    device: str | torch.device
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``."""
+    embedding_l1_reg: float
+    """L1 of the rows that a batch looks up."""
+    embedding_l2_reg: float
+    dense_l1_reg: float
+    """L1 of the weights of linear maps; never of biases and norms."""
+    dense_l2_reg: float
+    early_stop_patience: int
+    """Epochs without a better monitor before training stops."""
+    session_id: str | None
+    """Name of the run's folder; made from the time when left out."""
+    seed: int | None
+    """Seed of the initial weights."""
+
+
+COMPILE_KEYS = tuple(CompileOptions.__annotations__)

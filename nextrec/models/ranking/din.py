@@ -1,0 +1,153 @@
+"""Deep Interest Network (Zhou et al.; KDD 2018, arXiv:1706.06978)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from nextrec.errors import FeatureError, invalid
+from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFeature
+from nextrec.layers.attention import AttentionPoolingLayer
+from nextrec.layers.embedding import EmbeddingLayer
+from nextrec.layers.mlp import mlp_from
+from nextrec.models.base import BaseModel
+from nextrec.models.options import ModelOptions
+
+
+class DIN(BaseModel):
+    r"""Pools each history of a user by how much its items have to do with the candidate.
+
+    .. math::
+        v = \sum_t a(k_t, q)\, k_t, \qquad a(k, q) = g([q; k; q - k; q \odot k]), \qquad
+        z = \mathrm{MLP}([\text{all other features}; v_1; v_2; \dots])
+
+    where q is the candidate's vector and k the history's. As in the paper the weights are not
+    normalised (``attention_use_softmax=True`` does so) and the activation is Dice. Each pair of a
+    history and its candidate (items and item, categories and category) has an attention unit of
+    its own. Other sequences are pooled by their own combiners. An empty history gives zeros.
+
+    Args:
+        mlp_params: arguments of :class:`~nextrec.layers.mlp.MLP`.
+        attention_hidden_units: hidden widths of g.
+        attention_activation: activation of g.
+        attention_use_softmax: softmax over the real positions.
+        behavior_feature_name: the history, or several; by default every sequence that shares its
+            table with a sparse feature.
+        candidate_feature_name: the candidate of each history; by default the sparse feature that
+            shares its table.
+
+    Shape: columns -> ``(B, num_logits)``.
+
+    Raises:
+        FeatureError: a history has no candidate, or several sparse features could be it.
+    """
+
+    def __init__(
+        self,
+        dense_features: Sequence[DenseFeature] | None = None,
+        sparse_features: Sequence[SparseFeature] | None = None,
+        sequence_features: Sequence[SequenceFeature] | None = None,
+        mlp_params: Mapping[str, Any] | None = None,
+        attention_hidden_units: Sequence[int] = (80, 40),
+        attention_activation: str = "dice",
+        attention_use_softmax: bool = False,
+        behavior_feature_name: str | Sequence[str] | None = None,
+        candidate_feature_name: str | Sequence[str] | None = None,
+        **options: Unpack[ModelOptions],
+    ) -> None:
+        super().__init__(dense_features, sparse_features, sequence_features, **options)
+        self.pairs = find_pairs(
+            self.features, behavior_feature_name, candidate_feature_name, self.model_name
+        )
+        self.embedding = EmbeddingLayer(self.features)
+        widths = [behavior.table_width for behavior, _ in self.pairs]
+        self.attention = nn.ModuleList(
+            AttentionPoolingLayer(
+                width, list(attention_hidden_units), attention_activation, attention_use_softmax
+            )
+            for width in widths
+        )
+        # Only the attention compares the two, so only there their widths must agree.
+        self.candidate_maps = nn.ModuleList(
+            nn.Identity()
+            if candidate.width == width
+            else nn.Linear(candidate.width, width, bias=False)
+            for (_, candidate), width in zip(self.pairs, widths, strict=True)
+        )
+        behaviors = {behavior.name for behavior, _ in self.pairs}
+        self.rest = FeatureSet.of(f for f in self.features if f.name not in behaviors)
+        self.mlp = mlp_from(
+            self.rest.width + sum(widths),
+            mlp_params,
+            dims=(200, 80),
+            output_dim=self.num_logits,
+        )
+
+    def logits(self, x: Mapping[str, Tensor]) -> Tensor:
+        """See :meth:`BaseModel.logits`."""
+        parts = [self.embedding.flat(x, self.rest)]
+        for (behavior, candidate), attention, project in zip(
+            self.pairs, self.attention, self.candidate_maps, strict=True
+        ):
+            keys, mask = self.embedding.sequence(x, behavior)  # (B, L, D), (B, L)
+            query = project(self.embedding.lookup(x, candidate))  # (B, D)
+            parts.append(attention(query, keys, mask=mask))  # (B, D)
+        return self.mlp(torch.cat(parts, dim=1))
+
+
+Pair = tuple[SequenceFeature, SparseFeature]
+
+
+def find_pairs(
+    features: FeatureSet,
+    behavior: str | Sequence[str] | None,
+    candidate: str | Sequence[str] | None,
+    owner: str,
+) -> list[Pair]:
+    """Histories with their candidates: as named, else by shared tables.
+
+    Raises:
+        FeatureError: a name is of another kind, a history has no candidate or several, or there
+            is no pair at all.
+    """
+    behaviors = _named(features, behavior, SequenceFeature, owner, "behavior_feature_name")
+    candidates = _named(features, candidate, SparseFeature, owner, "candidate_feature_name")
+    if candidates and behaviors and len(candidates) != len(behaviors):
+        must_be = f"one candidate a history ({[each.name for each in behaviors]})"
+        raise FeatureError(invalid(owner, "candidate_feature_name", must_be, candidate))
+    if candidates and behaviors:
+        return list(zip(behaviors, candidates, strict=True))
+    pairs = []
+    for sequence in behaviors or features.sequence:
+        sharing = [f for f in features.sharing(sequence) if isinstance(f, SparseFeature)]
+        if candidates:
+            sharing = [f for f in sharing if f in candidates]
+        if len(sharing) > 1 or (behaviors and not sharing):
+            found = ", ".join(repr(f.name) for f in sharing) or "none"
+            raise FeatureError(
+                f"{owner}: the history {sequence.name!r} needs one candidate among the sparse "
+                f"features that share its table (found: {found}); name it by "
+                "`behavior_feature_name` and `candidate_feature_name`."
+            )
+        pairs += [(sequence, each) for each in sharing]
+    if not pairs:
+        raise FeatureError(
+            f"{owner} needs a history and its candidate: a sequence and a sparse feature with one "
+            "`embedding_name`, or both named by `behavior_feature_name` and "
+            "`candidate_feature_name`."
+        )
+    return pairs
+
+
+def _named(
+    features: FeatureSet, names: str | Sequence[str] | None, kind: type, owner: str, parameter: str
+) -> list[Any]:
+    chosen = [names] if isinstance(names, str) else list(names or ())
+    for name in chosen:
+        if not isinstance(features[name], kind):
+            must_be = f"names of {kind.kind} features"  # type: ignore[attr-defined]
+            raise FeatureError(invalid(owner, parameter, must_be, name))
+    return [features[name] for name in chosen]

@@ -1,0 +1,110 @@
+"""Models remember how they were built, so that nothing has to be repeated to load one."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from abc import ABCMeta
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from nextrec.errors import CheckpointError, ConfigError, did_you_mean
+from nextrec.features import BaseFeature, FeatureSet
+
+FEATURE = "__feature__"
+
+
+class Recorded(ABCMeta):
+    """Metaclass that records a model's constructor arguments and finishes its construction.
+
+    After ``__init__`` of the outermost class the model gets ``init_arguments``, a flat mapping from
+    argument name to what was given, and ``_finish_construction`` is called. A ``seed`` among the
+    arguments seeds the initial weights without touching the global streams.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Build a model and record its arguments."""
+        args, kwargs = _name_groups(cls, args, kwargs)
+        with _seeded(kwargs.get("seed")):
+            model = super().__call__(*args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
+        arguments = dict(bound.arguments)
+        arguments.pop(next(iter(arguments)))  # self
+        for name, parameter in inspect.signature(cls.__init__).parameters.items():  # type: ignore[misc]
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(name, {})
+        model.init_arguments = arguments
+        model._finish_construction()
+        return model
+
+
+def _name_groups(
+    cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional feature lists of a model with groups, in 0.3.1's order, become keywords."""
+    groups: tuple[str, ...] = getattr(cls, "groups", ())
+    names = [f"{group}_{kind}_features" for group in groups for kind in KINDS]
+    named = dict(zip(names, args, strict=False))
+    twice = sorted(set(named) & set(kwargs))
+    if twice:
+        raise ConfigError(f"{cls.__name__}: {twice[0]!r} is given twice.")
+    return args[len(names) :], {**named, **kwargs}
+
+
+KINDS = ("dense", "sparse", "sequence")
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def unexpected(owner: str, options: Mapping[str, Any], known: Any) -> ConfigError:
+    """The error for keywords that a model does not take."""
+    told = [f"`{name}`.{did_you_mean(name, known)}" for name in options]
+    return ConfigError(f"{owner} does not take " + " ".join(told))
+
+
+def to_plain(value: Any, where: str) -> Any:
+    """Arguments as JSON values.
+
+    Raises:
+        ConfigError: a value (a module, a function) has no JSON form; ``where`` is named.
+    """
+    if isinstance(value, BaseFeature):
+        return {FEATURE: value.to_dict()}
+    if isinstance(value, FeatureSet):
+        return [to_plain(feature, where) for feature in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(each, f"{where}.{key}") for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_plain(each, where) for each in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.device):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ConfigError(f"`{where}` is a {type(value).__name__}, which can't be written as JSON.")
+
+
+def from_plain(value: Any) -> Any:
+    """Undo :func:`to_plain`."""
+    if isinstance(value, list):
+        return [from_plain(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {FEATURE}:
+        try:
+            return BaseFeature.from_dict(value[FEATURE])
+        except TypeError as error:
+            raise CheckpointError(f"a saved feature can't be rebuilt: {error}") from error
+    return {key: from_plain(each) for key, each in value.items()}

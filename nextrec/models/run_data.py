@@ -1,0 +1,127 @@
+"""The loaders of a run: packed, split, checked before the first step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nextrec.data.sampling import split
+from nextrec.data.sources import read_table_of
+from nextrec.data.store import PackedStore
+from nextrec.errors import ConfigError, DataError, did_you_mean, invalid
+from nextrec.metrics import Evaluator, Request, resolve_metrics
+from nextrec.models import inputs
+from nextrec.models.fit_options import FitOptions
+
+if TYPE_CHECKING:
+    from nextrec.models.base import BaseModel
+
+
+@dataclass
+class RunData:
+    """Loaders of a run and what is measured on them."""
+
+    train: Any
+    valid: Any
+    requests: tuple[Request, ...]
+    group_column: str | None
+    """Id column that groups rows for GAUC and the metrics at k."""
+    train_metrics: bool
+
+
+def load_run_data(
+    model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions, seed: int
+) -> RunData:
+    """Stores and loaders of both parts; what is wrong with the data is found here."""
+    requests = resolve_metrics(options.metrics, model.tasks, owner="fit")
+    named = options.metrics is not None
+    share = options.validation_split
+    validated = valid_data is not None or share is not None
+    train_metrics = (
+        named and not validated if options.train_metrics is None else options.train_metrics
+    )
+    column = None
+    if validated or train_metrics:
+        judged = train_data if valid_data is None else valid_data
+        requests, column = inputs.grouping(requests, judged, options.user_id_column, named, "fit")
+    make = partial(inputs.make_store, model, weight_column=options.weight_column)
+    train_column = column if train_metrics else None
+    if valid_data is None and share is not None:
+        if inputs.is_loader(train_data):
+            raise ConfigError("fit: `validation_split` needs data that is not a loader yet.")
+        whole = make(train_data, group_column=column)
+        kept, held = _split(train_data, len(whole), options, share, seed)
+        train, valid = whole.subset(kept), whole.subset(held)
+    else:
+        train, valid = train_data, valid_data
+        if not inputs.is_loader(train):
+            train = make(train, group_column=train_column)
+        if valid is not None and not inputs.is_loader(valid):
+            valid = make(valid, group_column=column)
+    if isinstance(train, PackedStore):
+        train = inputs.make_loader(
+            train,
+            options.batch_size,
+            shuffle=options.shuffle,
+            seed=seed,
+            drop_last=options.drop_last,
+        )
+    if isinstance(valid, PackedStore):
+        size = options.eval_batch_size or max(options.batch_size, 4096)
+        valid = inputs.make_loader(valid, size)
+    return RunData(train, valid, requests, column, train_metrics)
+
+
+def _split(
+    data: Any, rows: int, options: FitOptions, share: float, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows to train on and rows to validate on."""
+    method, column = options.split_by, options.split_column
+    if method == "group" and column is None:
+        column = options.user_id_column
+    if method != "random" and column is None:
+        must_be = f"the column that `split_by` {method!r} goes by"
+        raise ConfigError(invalid("fit", "split_column", must_be, None))
+    order = groups = None
+    if method != "random":
+        names = [column] + ([options.user_id_column] if method == "user_time" else [])
+        table = read_table_of(data, names)
+        order = table[column].to_numpy()
+        groups = table[names[-1]].to_numpy() if method == "user_time" else None
+    kept, held = split(rows, share, method=method, seed=seed, values=order, groups=groups)
+    return torch.from_numpy(kept), torch.from_numpy(held)
+
+
+def find_monitor(data: RunData, options: FitOptions) -> tuple[str, str]:
+    """The value that decides the best epoch, and its direction."""
+    modes = {request.key: request.mode for request in data.requests} | {"valid_loss": "min"}
+    monitor = options.monitor or next(iter(modes))
+    if monitor not in modes:
+        must_be = f"one of {', '.join(modes)}"
+        message = invalid("fit", "monitor", must_be, monitor)
+        raise ConfigError(message + did_you_mean(monitor, modes))
+    if options.monitor is not None and data.valid is None:
+        raise ConfigError("fit: `monitor` needs validation data.")
+    return monitor, options.monitor_mode or modes[monitor]
+
+
+def check_monitor(model: BaseModel, data: RunData, monitor: str) -> None:
+    """Refuse validation labels on which the monitor is undefined, whatever is predicted."""
+    store = getattr(data.valid, "dataset", None)
+    chosen = [request for request in data.requests if request.key == monitor]
+    if not isinstance(store, PackedStore) or store.labels is None or not chosen:
+        return
+    groups = None if data.group_column is None else np.asarray(store.ids[data.group_column])
+    evaluator = Evaluator(chosen, model.tasks)
+    scores = np.random.default_rng(0).dirichlet(np.ones(model.num_logits), len(store))
+    evaluator.update(scores, store.labels.numpy(), groups=groups)
+    values = evaluator.compute()
+    if np.isnan(values[monitor]):
+        reason = values.reasons.get(monitor, "no value")
+        raise DataError(
+            f"fit: the monitor {monitor!r} is undefined on the validation data: {reason}."
+        )

@@ -1,0 +1,261 @@
+"""From the arguments of ``fit`` and ``evaluate`` to a run of the trainer."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nextrec.errors import CheckpointError, ConfigError
+from nextrec.metrics import Evaluator, MetricValues, resolve_metrics
+from nextrec.models import bundle, inputs
+from nextrec.models.evaluation import evaluate_loader
+from nextrec.models.fit_options import FitOptions
+from nextrec.models.run_data import RunData, check_monitor, find_monitor, load_run_data
+from nextrec.models.run_files import write_manifest, write_run_report
+from nextrec.training.callbacks import Callback, Checkpointing, EarlyStopping, MetricsFile
+from nextrec.training.checkpoint import read_meta
+from nextrec.training.device import autocast_for
+from nextrec.training.logging import setup_logger
+from nextrec.training.progress import Progress
+from nextrec.training.session import Session
+from nextrec.training.trainer import Trainer, TrainOptions
+
+if TYPE_CHECKING:
+    from nextrec.models.base import BaseModel
+
+logger = logging.getLogger("nextrec")
+
+
+# -- fit ---------------------------------------------------------------------------------------
+
+
+def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions) -> None:
+    """Train the model; see :meth:`BaseModel.fit`."""
+    resumed = _resume_path(model, options)
+    seed = _seed(options, resumed)
+    optimizer = model.compiled.build(model)
+    data = load_run_data(model, train_data, valid_data, options, seed)
+    monitor, mode = find_monitor(data, options)
+    if data.valid is not None:
+        check_monitor(model, data, monitor)
+    model.session = Session.reopen(resumed.parent) if resumed else model.session.claim()
+    setup_logger(model.session_path)
+    stopping = _early_stopping(model, data, options, monitor, mode)
+    trainer = Trainer(
+        model,
+        model.objective,
+        optimizer,
+        TrainOptions(
+            epochs=options.epochs,
+            max_grad_norm=options.max_grad_norm,
+            dense_l1=model.dense_l1_reg,
+            dense_l2=model.dense_l2_reg,
+        ),
+        prepare=inputs.preparer(model),
+        row_mode=model.compiled.row_mode(),
+        autocast=partial(autocast_for, model.device, options.precision),
+        device=model.device,
+        scheduler=model.compiled.build_scheduler(_length(data.train), options.epochs),
+        callbacks=_callbacks(model, options, stopping),
+        progress=Progress(enabled=options.progress, logger=logger),
+        monitor=monitor if data.valid is not None else None,
+        fingerprint=_fingerprint(model, data, options, seed),
+        describe=partial(bundle.describe, model),
+    )
+    write_manifest(model, data, options, seed)
+    if resumed is None:
+        torch.manual_seed(seed)
+    else:
+        trainer.load_checkpoint(resumed)
+        unfinished = trainer.state.step_in_epoch > 0
+        model.session.truncate_metrics(trainer.state.epoch - unfinished)
+    started = time.perf_counter()
+    model.history = trainer.fit(data.train, _validator(model, data, options))
+    _take_best(model, stopping)
+    if options.report:
+        best = None if stopping is None else stopping.best_epoch
+        write_run_report(model, data, options, best, time.perf_counter() - started)
+
+
+def _early_stopping(
+    model: BaseModel, data: RunData, options: FitOptions, monitor: str, mode: str
+) -> EarlyStopping | None:
+    if data.valid is None:
+        return None
+    patience = options.early_stop_patience or model.early_stop_patience
+    save_best = partial(bundle.write_weights, model, model.best_path)
+    return EarlyStopping(monitor, mode, patience, options.min_delta, save_best)
+
+
+def _callbacks(
+    model: BaseModel, options: FitOptions, stopping: EarlyStopping | None
+) -> list[Callback]:
+    """The user's first; the checkpoint last, so that it holds what the others decided."""
+    return [
+        *options.callbacks,
+        *([stopping] if stopping else []),
+        MetricsFile(model.session.append_metrics),
+        Checkpointing(model.checkpoint_path, options.checkpoint_steps),
+    ]
+
+
+def _seed(options: FitOptions, resumed: Path | None) -> int:
+    if resumed is None:
+        return secrets.randbelow(2**31) if options.seed is None else options.seed
+    seed = read_meta(resumed).get("fingerprint", {}).get("seed")
+    if seed is None:
+        raise CheckpointError(f"{resumed}: not the checkpoint of a run.")
+    if options.seed not in (None, seed):
+        raise ConfigError(f"fit: `seed` is {options.seed}, but the run to resume has seed {seed}.")
+    return int(seed)
+
+
+def _resume_path(model: BaseModel, options: FitOptions) -> Path | None:
+    if options.resume is None or options.resume is False:
+        return None
+    path = model.session_path if options.resume is True else Path(options.resume)
+    if path.is_dir():
+        path = path / model.checkpoint_path.name
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no checkpoint to resume from.")
+    return path
+
+
+def _validator(
+    model: BaseModel, data: RunData, options: FitOptions
+) -> Callable[[], dict[str, Any]] | None:
+    """A function that measures the model after an epoch."""
+    parts = {"valid": data.valid} if data.valid is not None else {}
+    if data.train_metrics:
+        parts["train"] = data.train
+    if not parts:
+        return None
+    measure = partial(
+        evaluate_loader,
+        model,
+        requests=data.requests,
+        prepare=inputs.preparer(model),
+        group_column=data.group_column,
+        precision=options.precision,
+    )
+
+    def validate() -> dict[str, Any]:
+        record: dict[str, Any] = {}
+        for part, loader in parts.items():
+            values = measure(loader, with_loss=part == "valid")
+            if part == "valid":
+                record["valid_loss"] = values.pop("loss")
+            prefix = "" if part == "valid" else "train_"
+            record |= {f"{prefix}{key}": value for key, value in values.items()}
+            if values.reasons:
+                reasons = {f"{prefix}{key}": why for key, why in values.reasons.items()}
+                record["reasons"] = {**record.get("reasons", {}), **reasons}
+            shown = ", ".join(f"{key}={value:.4f}" for key, value in values.items())
+            logger.info("%s: %s", part, shown)
+        return record
+
+    return validate
+
+
+def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int) -> dict[str, Any]:
+    """What must be equal for a resumed run to give the weights of an uninterrupted one."""
+    return {
+        "model": model.model_name,
+        "seed": seed,
+        "rows": inputs.rows_of(data.train),
+        "batch_size": options.batch_size,
+        "shuffle": options.shuffle,
+        "drop_last": options.drop_last,
+        "precision": options.precision,
+        "max_grad_norm": options.max_grad_norm,
+        "optimizer": str(model.compiled.optimizer),
+        "validated": data.valid is not None,
+    }
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+def _take_best(model: BaseModel, stopping: EarlyStopping | None) -> None:
+    """The best epoch's weights of this run; without validation the last ones."""
+    if stopping is not None and stopping.best_epoch is not None:
+        bundle.read_weights(model, model.best_path)
+        logger.info("the model has the weights of epoch %d", stopping.best_epoch)
+        return
+    if stopping is not None:
+        logger.warning("the monitor was undefined in every epoch; the model keeps its last weights")
+    bundle.write_weights(model, model.best_path)
+
+
+# -- evaluate ----------------------------------------------------------------------------------
+
+
+def evaluate(
+    model: BaseModel,
+    data: Any,
+    metrics: Any,
+    batch_size: int,
+    user_ids: Any,
+    user_id_column: str,
+    weight_column: str | None,
+    streaming: bool,
+) -> MetricValues:
+    """Metrics of the data; see :meth:`BaseModel.evaluate`."""
+    requests = resolve_metrics(metrics, model.tasks, owner="evaluate")
+    groups = None if user_ids is None else np.asarray(user_ids)
+    column = None
+    if groups is None:
+        requests, column = inputs.grouping(
+            requests, data, user_id_column, metrics is not None, "evaluate"
+        )
+    if not inputs.is_loader(data):
+        store = inputs.make_store(model, data, group_column=column, weight_column=weight_column)
+        data = inputs.make_loader(store, batch_size)
+    return evaluate_loader(
+        model,
+        data,
+        requests,
+        inputs.preparer(model),
+        group_column=column,
+        groups=groups,
+        streaming=streaming,
+    )
+
+
+def metrics_of(
+    model: BaseModel, y_true: Any, y_pred: Any, metrics: Any, user_ids: Any
+) -> MetricValues:
+    """Metrics of labels and predictions; see :meth:`BaseModel.evaluate_metrics`."""
+    evaluator = Evaluator(resolve_metrics(metrics, model.tasks, owner="evaluate"), model.tasks)
+    labels, scores = np.asarray(y_true), np.asarray(y_pred)
+    groups = None if user_ids is None else np.asarray(user_ids)
+    evaluator.update(scores.reshape(len(scores), -1), labels.reshape(len(labels), -1), groups)
+    return evaluator.compute()
+
+
+def train_epoch(model: BaseModel, loader: Iterable[Any]) -> float:
+    """One epoch without session, callbacks or validation; the mean loss."""
+    trainer = Trainer(
+        model,
+        model.objective,
+        model.compiled.build(model),
+        TrainOptions(epochs=1, dense_l1=model.dense_l1_reg, dense_l2=model.dense_l2_reg),
+        prepare=inputs.preparer(model),
+        row_mode=model.compiled.row_mode(),
+        autocast=nullcontext,
+        device=model.device,
+    )
+    return float(trainer.train_epoch(loader)["loss"])

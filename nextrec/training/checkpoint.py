@@ -1,0 +1,126 @@
+"""One file with tensors and plain values: safetensors with a JSON header, never pickle.
+
+Bundles, best weights and training checkpoints are all such files. They are written whole or not
+at all, and reading one executes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nextrec._files import atomic_path
+from nextrec.errors import CheckpointError
+
+HEADER = "nextrec"
+FORMAT_VERSION = 1
+
+
+def write_state(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], meta: Mapping[str, Any]
+) -> Path:
+    """Write tensors and JSON values into one file, atomically.
+
+    Args:
+        tensors: name -> tensor of any shape and device.
+        meta: plain values; NaN and infinity are kept.
+    """
+    header = json.dumps({"format_version": FORMAT_VERSION, **meta})
+    # Tables share one storage; safetensors wants each tensor to own its memory.
+    plain = {name: _own(tensor) for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, str(temporary), metadata={HEADER: header})
+    return Path(path)
+
+
+def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON values of a state file."""
+    return _read(path, with_tensors=False)[1]
+
+
+def read_state(
+    path: str | os.PathLike[str], device: str | torch.device = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and JSON values of a state file.
+
+    Raises:
+        CheckpointError: the file is absent, truncated, corrupted, or of another kind.
+    """
+    return _read(path, with_tensors=True, device=device)
+
+
+def pack(value: Any, prefix: str, tensors: dict[str, Tensor]) -> Any:
+    """Replace the tensors inside nested plain values by references into ``tensors``."""
+    if isinstance(value, Tensor):
+        name = f"{prefix}{len(tensors)}"
+        tensors[name] = value
+        return {"__tensor__": name}
+    if isinstance(value, Mapping):
+        items = [[pack(k, prefix, tensors), pack(v, prefix, tensors)] for k, v in value.items()]
+        if all(isinstance(key, str) for key in value):
+            return dict(items)
+        return {"__items__": items}
+    if isinstance(value, tuple):
+        return {"__tuple__": [pack(each, prefix, tensors) for each in value]}
+    if isinstance(value, list):
+        return [pack(each, prefix, tensors) for each in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise CheckpointError(f"{prefix}: a {type(value).__name__} can't be saved without pickle.")
+
+
+def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Undo :func:`pack`."""
+    if isinstance(value, list):
+        return [unpack(each, tensors) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "__tensor__" in value:
+        return tensors[value["__tensor__"]]
+    if "__tuple__" in value:
+        return tuple(unpack(each, tensors) for each in value["__tuple__"])
+    if "__items__" in value:
+        return {unpack(k, tensors): unpack(v, tensors) for k, v in value["__items__"]}
+    return {key: unpack(each, tensors) for key, each in value.items()}
+
+
+def _read(
+    path: str | os.PathLike[str], with_tensors: bool, device: str | torch.device = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file.")
+    try:
+        with safe_open(str(path), framework="pt", device=str(device)) as file:
+            header = (file.metadata() or {}).get(HEADER)
+            names = file.keys() if with_tensors else []
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}).") from error
+    if header is None:
+        raise CheckpointError(f"{path}: a safetensors file, but not of NextRec: no header.")
+    try:
+        meta = json.loads(header)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its header is not JSON ({error}).") from error
+    if meta.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {meta.get('format_version')!r}; "
+            f"this NextRec reads version {FORMAT_VERSION}."
+        )
+    return tensors, meta
+
+
+def _own(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().to("cpu")
+    if tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size():
+        return tensor.clone(memory_format=torch.contiguous_format)
+    return tensor.contiguous()

@@ -1,0 +1,374 @@
+"""The loop: batches in, a trained module out.
+
+The trainer knows batches, logits, an objective and callbacks; it knows no model. Each step of it is
+a method of its own, so that a subclass can change one thing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from nextrec.data.batch import Batch
+from nextrec.errors import CheckpointError, TrainingError
+from nextrec.optim import HybridOptimizer, RowTable, SchedulerHandle
+from nextrec.training.callbacks import Callback
+from nextrec.training.checkpoint import pack, read_state, unpack, write_state
+from nextrec.training.progress import Progress
+from nextrec.training.seed import RngState
+
+logger = logging.getLogger("nextrec")
+
+Outputs = Tensor | Mapping[str, Any]
+Validate = Callable[[], dict[str, float]]
+
+
+class Trainable(Protocol):
+    """What the trainer asks of a module."""
+
+    def training_outputs(self, x: Mapping[str, Tensor]) -> Outputs:
+        """Logits ``(B, T)``, or a mapping with ``logits`` and ``auxiliary`` losses."""
+
+
+@dataclass
+class TrainState:
+    """Where a run stands; saved in every checkpoint."""
+
+    epoch: int = 0
+    """Epochs begun: 1 in the first one."""
+    step: int = 0
+    """Optimizer steps since the start."""
+    step_in_epoch: int = 0
+    """Steps of this epoch; 0 between epochs."""
+    rows_in_epoch: int = 0
+    loss_in_epoch: float = 0.0
+    """Sum over the epoch's rows of the loss of their batch."""
+    stop: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Settings of the loop that do not change while it runs."""
+
+    epochs: int
+    max_grad_norm: float | None = 1.0
+    dense_l1: float = 0.0
+    dense_l2: float = 0.0
+    precision: str = "fp32"
+    check_every: int = 50
+    """Steps between looks at the loss on an accelerator; the CPU looks at every step."""
+
+
+class Trainer:
+    """Trains a module.
+
+    Args:
+        module: a module with ``training_outputs``.
+        objective: ``(outputs, labels, weights) -> scalar``.
+        optimizer: a :class:`~nextrec.optim.HybridOptimizer`, or any ``torch.optim.Optimizer``.
+        options: settings of the loop.
+        prepare: turns what the loader yields into a checked :class:`~nextrec.data.Batch` on the
+            module's device.
+        row_mode: context in which table gradients are kept as looked-up rows.
+        autocast: makes the context of the forward pass.
+        scheduler: steps the learning rate.
+        callbacks: told of each event, in order.
+        monitor: record key that a plateau scheduler follows.
+        fingerprint: plain values that must be equal when a run is resumed.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        objective: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        options: TrainOptions,
+        *,
+        prepare: Callable[[Any], Batch],
+        row_mode: Callable[[], AbstractContextManager[None]],
+        autocast: Callable[[], AbstractContextManager[Any]],
+        device: torch.device,
+        scheduler: SchedulerHandle | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: Progress | None = None,
+        monitor: str | None = None,
+        fingerprint: Mapping[str, Any] | None = None,
+        describe: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        self.module = module
+        self.objective = objective
+        self.optimizer = optimizer
+        self.options = options
+        self.prepare = prepare
+        self.row_mode = row_mode
+        self.autocast = autocast
+        self.device = device
+        self.scheduler = scheduler
+        self.callbacks = list(callbacks)
+        self.progress = progress or Progress(enabled=False, logger=logger)
+        self.monitor = monitor
+        self.fingerprint = dict(fingerprint or {})
+        self.describe = describe
+        self.state = TrainState()
+        self._epoch_rng: RngState | None = None
+        self._unchecked: list[tuple[int, Tensor]] = []
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        self._loss_sum = torch.zeros((), dtype=wide, device=device)
+
+    # -- the run -----------------------------------------------------------------------------
+
+    def fit(self, loader: Iterable[Any], validate: Validate | None = None) -> list[dict[str, Any]]:
+        """Run epochs until the last one or until a callback says stop; returns the history."""
+        self._tell("on_fit_start")
+        while not self.state.stop and self._epochs_left():
+            record = self.train_epoch(loader)
+            record |= validate() if validate else {}
+            self.end_epoch(record)
+        self._tell("on_fit_end")
+        return self.state.history
+
+    def _epochs_left(self) -> bool:
+        begun, mid = self.state.epoch, self.state.step_in_epoch > 0
+        return begun < self.options.epochs or (mid and begun == self.options.epochs)
+
+    def train_epoch(self, loader: Iterable[Any]) -> dict[str, Any]:
+        """One pass over the loader, from where the state stands; returns the epoch's record."""
+        state = self.state
+        started = time.perf_counter()
+        if state.step_in_epoch == 0:
+            state.epoch += 1
+            state.rows_in_epoch, state.loss_in_epoch = 0, 0.0
+            self._tell("on_epoch_start")
+        self.module.train()
+        self._loss_sum.fill_(state.loss_in_epoch)
+        rows_before = state.rows_in_epoch
+        total = len(loader) if hasattr(loader, "__len__") and _has_length(loader) else None
+        with self.row_mode(), self.progress.epoch(state.epoch, self.options.epochs, total) as bar:
+            for batch, waited in self._timed(self._batches(loader)):
+                loss = self.step(batch)
+                bar.update(len(batch), loss.item, waited)
+                self._tell("on_step_end")
+            self._check_losses()
+        if state.step_in_epoch == 0:
+            raise TrainingError("fit: the training data gave no batch.")
+        return self._close_epoch(started, state.rows_in_epoch - rows_before)
+
+    def _close_epoch(self, started: float, rows: int) -> dict[str, Any]:
+        seconds = time.perf_counter() - started
+        if isinstance(self.optimizer, HybridOptimizer):
+            self.optimizer.flush()
+        state = self.state
+        state.step_in_epoch = 0
+        return {
+            "epoch": state.epoch,
+            "step": state.step,
+            "loss": float(self._loss_sum) / max(state.rows_in_epoch, 1),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": seconds,
+            "rows_per_second": rows / max(seconds, 1e-9),
+        }
+
+    def end_epoch(self, record: dict[str, Any]) -> None:
+        """Write the epoch down, tell the callbacks, move the learning rate."""
+        if self.scheduler is not None:
+            self.scheduler.on_epoch(record.get(self.monitor) if self.monitor else None)
+        self.state.history.append(record)
+        # Callbacks that write the state come last: it must hold what the others decided.
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, record)
+
+    # -- one step ----------------------------------------------------------------------------
+
+    def step(self, batch: Batch) -> Tensor:
+        """Forward, backward, clip, update; returns the detached loss."""
+        self.optimizer.zero_grad()
+        loss = self.loss(batch)
+        self._watch(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.clip()
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.on_step()
+        state = self.state
+        state.step += 1
+        state.step_in_epoch += 1
+        state.rows_in_epoch += len(batch)
+        detached = loss.detach()
+        self._loss_sum += detached * len(batch)
+        return detached
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The objective of one batch; logits are in float32 whatever the precision."""
+        with self.autocast():
+            outputs = self.module.training_outputs(batch.features)  # type: ignore[operator]
+        if isinstance(outputs, Tensor):
+            outputs = outputs.float()
+        else:
+            outputs = {**outputs, "logits": outputs["logits"].float()}
+        return self.objective(outputs, batch.labels, batch.weights)
+
+    def clip(self) -> None:
+        """Add the dense penalties and limit the global norm of all gradients."""
+        options = self.options
+        if isinstance(self.optimizer, HybridOptimizer):
+            if options.dense_l1 or options.dense_l2:
+                self.optimizer.add_penalties(options.dense_l1, options.dense_l2)
+            if options.max_grad_norm is not None:
+                self.optimizer.clip_grad_norm_(options.max_grad_norm)
+        elif options.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), options.max_grad_norm)
+
+    def _watch(self, loss: Tensor) -> None:
+        """Stop at a loss that is not finite: at once on the CPU, every few steps elsewhere."""
+        self._unchecked.append((self.state.step + 1, loss.detach()))
+        if self.device.type == "cpu" or len(self._unchecked) >= self.options.check_every:
+            self._check_losses()
+
+    def _check_losses(self) -> None:
+        if not self._unchecked:
+            return
+        steps, losses = zip(*self._unchecked, strict=True)
+        self._unchecked = []
+        finite = torch.isfinite(torch.stack(losses))
+        if not bool(finite.all()):
+            first = int((~finite).nonzero()[0])
+            raise TrainingError(
+                f"the loss is {float(losses[first])} at step {steps[first]} "
+                f"(epoch {self.state.epoch}); look for extreme inputs or labels, "
+                "or lower the learning rate."
+            )
+
+    # -- batches -----------------------------------------------------------------------------
+
+    def _batches(self, loader: Iterable[Any]) -> Iterator[Batch]:
+        """The epoch's batches from the position where the state stands."""
+        start = self.state.step_in_epoch
+        if hasattr(loader, "set_epoch"):
+            loader.set_epoch(self.state.epoch - 1)
+        if hasattr(loader, "batches"):
+            source = loader.batches(start)
+        else:
+            source = self._skipped(loader, start)
+        return map(self.prepare, source)
+
+    def _skipped(self, loader: Iterable[Any], start: int) -> Iterator[Any]:
+        """A loader of the user's own: repeat its epoch with the streams it began with."""
+        now = RngState.capture()
+        if start and self._epoch_rng is not None:
+            self._epoch_rng.restore()
+        else:
+            self._epoch_rng = now
+        iterator = iter(loader)
+        for _ in range(start):
+            next(iterator)
+        if start:
+            now.restore()
+        return iterator
+
+    @staticmethod
+    def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch, time.perf_counter() - asked
+
+    # -- state -------------------------------------------------------------------------------
+
+    def save_checkpoint(self, path: Path) -> None:
+        """Everything a resumed run needs: weights, optimizer, scheduler, streams, position."""
+        self.state.loss_in_epoch = float(self._loss_sum)
+        tensors = {f"model/{k}": v for k, v in self.module.state_dict().items()}
+        parts: dict[str, Any] = {}
+        for name, state in self._states().items():
+            parts[name] = pack(state, f"{name}/", tensors)
+        meta = {
+            "kind": "checkpoint",
+            "model": self.describe(),
+            "train": asdict(self.state),
+            "fingerprint": self.fingerprint,
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "parts": parts,
+        }
+        write_state(path, tensors, meta)
+
+    def _states(self) -> dict[str, Any]:
+        states = {"optimizer": self.optimizer.state_dict(), "rng": RngState.capture().state_dict()}
+        if self.scheduler is not None:
+            states["scheduler"] = self.scheduler.state_dict()
+        if self._epoch_rng is not None:
+            states["epoch_rng"] = self._epoch_rng.state_dict()
+        return states
+
+    def load_checkpoint(self, path: Path) -> None:
+        """Continue a run from its checkpoint.
+
+        Raises:
+            CheckpointError: the file is of another model, or the run had other data or settings.
+        """
+        tensors, meta = read_state(path)
+        if meta.get("kind") != "checkpoint":
+            raise CheckpointError(f"{path}: weights without the state of a run; nothing to resume.")
+        changed = {
+            key: (meta["fingerprint"].get(key), value)
+            for key, value in self.fingerprint.items()
+            if meta["fingerprint"].get(key) != value
+        }
+        if changed:
+            told = "; ".join(f"{k} was {was!r}, is {now!r}" for k, (was, now) in changed.items())
+            raise CheckpointError(f"{path}: this run differs from the saved one: {told}.")
+        weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model/")}
+        try:
+            self.module.load_state_dict(weights)
+        except RuntimeError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        parts = {name: unpack(packed, tensors) for name, packed in meta["parts"].items()}
+        self.optimizer.load_state_dict(parts["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(parts["scheduler"])
+        self.state = TrainState(**meta["train"])
+        for callback, state in zip(self.callbacks, meta["callbacks"], strict=True):
+            callback.load_state_dict(state)
+        if "epoch_rng" in parts:
+            self._epoch_rng = RngState.from_state_dict(parts["epoch_rng"])
+        RngState.from_state_dict(parts["rng"]).restore()
+
+    def log(self, message: str) -> None:
+        """A line in the run's log."""
+        logger.info(message)
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+
+@contextmanager
+def row_gradients(
+    tables: Sequence[tuple[Any, RowTable]],
+) -> Iterator[None]:
+    """Let each storage read through its row table for the time of the block."""
+    for storage, table in tables:
+        storage.reader = table.lookup
+    try:
+        yield
+    finally:
+        for storage, _ in tables:
+            storage.reader = None
+
+
+def _has_length(loader: Any) -> bool:
+    try:
+        len(loader)
+    except TypeError:
+        return False
+    return True

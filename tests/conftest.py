@@ -1,0 +1,28 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread a worker, before torch or polars read it: workers share the cores already.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+@pytest.fixture(autouse=True)
+def _own_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Session folders of a test lie in the test's own folder."""
+    monkeypatch.setenv("NEXTREC_LOG_DIR", str(tmp_path / "nextrec_logs"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the public data sets beside the project, which most machines don't have."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the public data sets beside the project (../shared/data)")
+    return folder

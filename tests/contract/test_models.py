@@ -1,0 +1,186 @@
+"""What every model of the zoo must do. A new model is tested by being there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+import torch
+from zoo import ITEMS, LENGTH, Case, cases, frame, tensors
+
+import nextrec
+from nextrec.errors import ConfigError
+
+ROWS = 33
+
+
+@pytest.fixture(params=cases(), ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+def test_logits_are_finite_and_one_a_target(case: Case) -> None:
+    model = case.build()
+    for training in (True, False):
+        logits = model.train(training).logits(tensors(ROWS))
+        assert logits.shape == (ROWS, model.num_logits)
+        assert torch.isfinite(logits).all()
+
+
+def test_predictions_are_probabilities(case: Case) -> None:
+    model = case.build().eval()
+    predictions = model(tensors(ROWS))
+    assert predictions.shape == ((ROWS,) if model.num_logits == 1 else (ROWS, model.num_logits))
+    assert ((predictions > 0) & (predictions < 1)).all()
+
+
+def test_every_parameter_gets_a_gradient(case: Case) -> None:
+    model = case.build()
+    x, y = tensors(256), frame(256)
+    labels = torch.from_numpy(np.stack([y[name] for name in model.target_columns], axis=1))
+    for _ in range(3):  # a zero output layer would hide what lies before it
+        model.zero_grad()
+        model.objective(model.training_outputs(x), labels).backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.1 * parameter.grad
+    lacking = [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
+    assert lacking == []
+
+
+def test_padding_changes_nothing(case: Case) -> None:
+    model = case.build().eval()
+    x = tensors(ROWS)
+    shorter = {**x, "history": x["history"][:, :4]}
+    shorter["history"][:, 3:] = 0
+    longer = {**shorter, "history": torch.nn.functional.pad(shorter["history"], (0, LENGTH - 4))}
+    torch.testing.assert_close(model(shorter), model(longer), rtol=1e-5, atol=1e-6)
+
+
+def test_order_and_size_of_the_batch_change_nothing(case: Case) -> None:
+    model = case.build().eval()
+    x = tensors(ROWS)
+    whole = model(x)
+    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(0))
+    shuffled = model({name: values[order] for name, values in x.items()})
+    torch.testing.assert_close(shuffled, whole[order], rtol=1e-5, atol=1e-6)
+    for row in (0, ROWS - 1):
+        alone = model({name: values[row : row + 1] for name, values in x.items()})
+        torch.testing.assert_close(alone, whole[row : row + 1], rtol=1e-5, atol=1e-6)
+
+
+def test_trains_on_one_row(case: Case) -> None:
+    model = case.build()
+    before = [p.detach().clone() for p in model.parameters()]
+    model.fit(frame(1), batch_size=32, epochs=1, report=False, seed=0)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    assert any((p != q).any() for p, q in zip(model.parameters(), before, strict=True))
+
+
+def test_empty_histories_are_fine(case: Case) -> None:
+    model = case.build().eval()
+    x = tensors(4)
+    x["history"] = torch.zeros_like(x["history"])
+    x["tags"] = torch.zeros_like(x["tags"])
+    assert torch.isfinite(model(x)).all()
+
+
+def test_same_seed_same_model(case: Case) -> None:
+    state = torch.get_rng_state()
+    first, second = case.build(seed=7), case.build(seed=7)
+    other = case.build(seed=8)
+    assert torch.equal(state, torch.get_rng_state())
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    same = [torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True)]
+    assert not all(same)
+
+
+def test_saves_and_loads_bit_equal(case: Case, tmp_path) -> None:
+    model = case.build().eval()
+    x = tensors(ROWS)
+    loaded = nextrec.load(model.save(tmp_path / "bundle"))
+    assert type(loaded) is type(model)
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    assert torch.equal(loaded(x), model(x))
+    file = model.save_model(tmp_path / "weights.model")
+    again = case.build(seed=99).eval()
+    again.load_model(file)
+    assert torch.equal(again(x), model(x))
+
+
+def test_learns_a_planted_problem_and_repeats(case: Case) -> None:
+    train, test = frame(1500, seed=1), frame(600, seed=2)
+    results = []
+    for _ in range(2):
+        model = case.build(optimizer_params={"lr": 1e-2})
+        model.fit(train, epochs=8, batch_size=100, report=False, seed=3)
+        results.append(model.predict(test, return_dataframe=False))
+    assert np.array_equal(results[0], results[1])
+    first = model.tasks[0].name
+    auc = model.evaluate(test, metrics="auc")["auc" if len(model.tasks) == 1 else f"auc_{first}"]
+    assert auc > 0.9
+
+
+def test_row_gradients_train_like_dense_ones(case: Case) -> None:
+    """``fit`` with Adam follows a loop of one's own with ``torch.optim.Adam``."""
+    data = frame(320)
+    fitted, own = case.build(), case.build()
+    fitted.fit(data, epochs=2, batch_size=64, shuffle=False, report=False, seed=0)
+    optimizer = torch.optim.Adam(own.parameters(), lr=1e-3)
+    x = tensors(320)
+    y = torch.from_numpy(np.stack([data[name] for name in own.target_columns], axis=1))
+    own.train()
+    for _ in range(2):
+        for start in range(0, 320, 64):
+            batch = {name: values[start : start + 64] for name, values in x.items()}
+            optimizer.zero_grad()
+            own.objective(own.training_outputs(batch), y[start : start + 64]).backward()
+            torch.nn.utils.clip_grad_norm_(own.parameters(), 1.0)
+            optimizer.step()
+    for (name, a), b in zip(fitted.state_dict().items(), own.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_bf16_stays_near(case: Case) -> None:
+    model = case.build()
+    model.fit(frame(256), epochs=1, batch_size=64, precision="bf16", report=False, seed=0)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_exports_to_onnx(case: Case, tmp_path) -> None:
+    pytest.importorskip("onnxruntime")
+    import onnxruntime
+
+    from nextrec.export import export_onnx
+
+    model = case.build().eval()
+    path = export_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for rows in (1, ROWS):
+        x = tensors(rows)
+        feeds = {i.name: x[i.name].numpy() for i in session.get_inputs()}
+        ours = model(x).detach().numpy()
+        np.testing.assert_allclose(session.run(None, feeds)[0], ours, atol=1e-5)
+
+
+def test_unknown_argument_names_the_likely_one(case: Case) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'optimizer_params'"):
+        case.build(optimizer_parms={})
+
+
+def test_documentation_names_shape_and_source(case: Case) -> None:
+    module = inspect.getmodule(case.cls)
+    assert re.search(r"\b(19|20)\d\d\b", module.__doc__), "the module docstring names the paper"
+    assert "num_logits" in case.cls.__doc__, "the class docstring states the output's shape"
+
+
+def test_the_planted_data_has_every_column() -> None:
+    assert {"history", "tags", "item"} <= set(frame(2))
+    assert frame(50)["item"].max() < ITEMS

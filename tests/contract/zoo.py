@@ -1,0 +1,120 @@
+"""One small case for every model of the zoo, built from features alone."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFeature
+from nextrec.models.base import BaseModel
+from nextrec.models.zoo import load_zoo
+
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "DCN": {"deep": {"mlp_params": {"dims": [16]}}},
+    "DCNv2": {
+        "stacked": {"architecture": "stacked"},
+        "crossnet": {"architecture": "crossnet_only"},
+        "low_rank": {"low_rank": 4, "num_experts": 3},
+    },
+    "DIN": {"softmax": {"attention_use_softmax": True, "attention_activation": "sigmoid"}},
+    "POSO": {"mmoe": {"architecture": "mmoe", "expert_hidden_dims": [16, 8], "num_experts": 3}},
+}
+"""Settings that change a model's structure, beside its defaults."""
+
+ITEMS, LENGTH = 30, 6
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    cls: type[BaseModel]
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, seed: int = 1, **changes: Any) -> BaseModel:
+        targets = ["click", "buy"] if self.multi_task else ["click"]
+        options = {"target": targets, "seed": seed, **self.params, **changes}
+        return self.cls(**feature_arguments(self.cls), **options)
+
+    @property
+    def multi_task(self) -> bool:
+        return "tower_params_list" in inspect.signature(self.cls.__init__).parameters
+
+
+def cases() -> list[Case]:
+    zoo = load_zoo()
+    plain = [Case(name, zoo[name]) for name in zoo]
+    shaped = [
+        Case(f"{name}-{variant}", zoo[name], params)
+        for name, variants in VARIANTS.items()
+        for variant, params in variants.items()
+    ]
+    return sorted(plain + shaped, key=lambda case: case.name)
+
+
+def features() -> FeatureSet:
+    width = {"embedding_dim": 8, "init_params": {"std": 0.1}}
+    return FeatureSet(
+        dense=[DenseFeature("price"), DenseFeature("image", input_dim=3)],
+        sparse=[
+            SparseFeature("user", 20, **width),
+            SparseFeature("item", ITEMS, embedding_name="items", **width),
+            SparseFeature("city", 12, padding_idx=0, **width),
+        ],
+        sequence=[
+            SequenceFeature("history", ITEMS, LENGTH, embedding_name="items", **width),
+            SequenceFeature("tags", 9, 4, combiner="sum", **width),
+        ],
+    )
+
+
+def feature_arguments(cls: type[BaseModel]) -> dict[str, Any]:
+    """All features for a plain model; a share of them for each group of a grouped one."""
+    everything = features()
+    if not cls.groups:
+        return {
+            "dense_features": list(everything.dense),
+            "sparse_features": list(everything.sparse),
+            "sequence_features": list(everything.sequence),
+        }
+    arguments: dict[str, Any] = {}
+    for position, group in enumerate(cls.groups):
+        last = position == len(cls.groups) - 1
+        arguments[f"{group}_dense_features"] = [] if last else list(everything.dense)
+        arguments[f"{group}_sparse_features"] = list(
+            everything.sparse[-1:] if last else everything.sparse[:-1]
+        )
+        arguments[f"{group}_sequence_features"] = [] if last else list(everything.sequence)
+    return arguments
+
+
+def frame(rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Columns of every feature and two planted targets that depend on item, user and history."""
+    rng = np.random.default_rng(seed)
+    data: dict[str, np.ndarray] = {
+        "user": rng.integers(2, 20, rows),
+        "item": rng.integers(2, ITEMS, rows),
+        "city": rng.integers(0, 12, rows),
+        "price": rng.normal(size=rows).astype(np.float32),
+        "image": rng.normal(size=(rows, 3)).astype(np.float32),
+    }
+    for name, vocab, length in (("history", ITEMS, LENGTH), ("tags", 9, 4)):
+        ids = rng.integers(1, vocab, (rows, length))
+        lengths = rng.integers(0, length + 1, (rows, 1))
+        data[name] = np.where(np.arange(length) < lengths, ids, 0)
+    appeal = np.random.default_rng(99).normal(size=ITEMS)
+    logit = 3.0 * appeal[data["item"]] + 1.5 * data["price"]
+    data["click"] = (logit + 0.3 * rng.normal(size=rows) > 0).astype(np.float32)
+    data["buy"] = (logit - 0.5 + 0.3 * rng.normal(size=rows) > 0).astype(np.float32)
+    return data
+
+
+def tensors(rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(values))
+        for name, values in frame(rows, seed).items()
+        if name not in ("click", "buy")
+    }
