@@ -26,7 +26,6 @@ def check_features(findings: Findings) -> list[Listed]:
     if not isinstance(section, dict):
         return []
     listed = []
-    before = len(findings.problems)
     for kind in ENTRIES:
         for number, entry in enumerate(section.get(kind) or ()):
             path = ("features", kind, number)
@@ -35,8 +34,7 @@ def check_features(findings: Findings) -> list[Listed]:
     if not listed and not findings.touches(("features",)):
         findings.add_key(("features",), "features: at least one feature is needed.")
     _check_names(findings, listed)
-    if len(findings.problems) == before:
-        _check_tables(findings, listed)
+    _check_tables(findings, [each for each in listed if not findings.touches(each.path)])
     _check_groups(findings, listed, section.get("groups") or {})
     return listed
 
@@ -62,8 +60,12 @@ def _check_names(findings: Findings, listed: list[Listed]) -> None:
 
 
 def _check_tables(findings: Findings, listed: list[Listed]) -> None:
-    seen: list[Feature] = []
-    for each in listed:  # one by one, to know which feature does not fit those before it
+    try:
+        FeatureSet.of(each.feature for each in listed)
+        return
+    except FeatureError:
+        seen: list[Feature] = []
+    for each in listed:  # one by one, to know which features do not fit those before them
         try:
             FeatureSet.of([*seen, each.feature])
             seen.append(each.feature)
@@ -73,7 +75,7 @@ def _check_tables(findings: Findings, listed: list[Listed]) -> None:
 
 def _check_groups(findings: Findings, listed: list[Listed], groups: dict[str, Any]) -> None:
     # Names of entries that could not be built are names still.
-    names = {each.feature.name for each in listed} | set(_broken_names(findings))
+    names = dict.fromkeys([*(each.feature.name for each in listed), *_broken_names(findings)])
     for group, members in groups.items():
         for number, name in enumerate(members or ()):
             path = ("features", "groups", group, number)

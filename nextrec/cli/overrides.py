@@ -7,6 +7,9 @@ from typing import Any
 
 from nextrec.cli.yaml_lines import Document, KeyPath, Place, Problem, parse
 
+SHOWN = 60
+"""Characters of an override that messages repeat."""
+
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
     """Put each ``path=value`` into the document; the value is read as YAML.
@@ -15,7 +18,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
     the config has no place for is found by the checks that follow, like any other unknown key.
     """
     for override in overrides:
-        place = Place(f"--set {override}")
+        place = Place(f"--set {override if len(override) <= SHOWN else override[:SHOWN] + '...'}")
         try:
             path, value = _split(override)
             _put(document, path, value, place)

@@ -158,9 +158,13 @@ def parse(text: str, source: str) -> Document:
     return document
 
 
-def dump(values: Any) -> str:
-    """YAML text that :func:`parse` reads back to the same values."""
-    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+def dump(values: Any, flow: bool = False) -> str:
+    """YAML text that :func:`parse` reads back to the same values; ``flow`` puts it on one line."""
+    layout: dict[str, Any] = {"width": 100, "default_flow_style": False}
+    if flow:
+        layout = {"width": float("inf"), "default_flow_style": True}
+    text = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **layout)
+    return str(text).strip() if flow else str(text)
 
 
 # -- from nodes to values ------------------------------------------------------------------------

@@ -15,25 +15,14 @@ import torch
 from torch import Tensor
 
 from nextrec.data.blocks import FeatureBatch, Layout
-from nextrec.data.columns import (
-    dense_values,
-    id_values,
-    label_values,
-    plain,
-    sparse_values,
-    weight_values,
-)
+from nextrec.data.columns import id_values, plain
 from nextrec.data.files import require_columns
-from nextrec.data.histories import sequence_values
+from nextrec.data.packing import FEATURE_BLOCKS, Schema, fill_blocks
 from nextrec.data.sources import read_table_of
-from nextrec.errors import DataError, FeatureError, invalid
+from nextrec.errors import DataError, invalid
 from nextrec.features import FeatureSet
 
 __all__ = ["Batch", "FeatureBatch", "Layout", "Schema", "as_batch", "pack"]
-
-FEATURE_BLOCKS = {"sparse": np.int64, "sequence": np.int64, "dense": np.float32}
-PACK_ROWS = 8192
-"""Rows converted at a time: all their columns fit the processor's cache while they are packed."""
 
 
 @dataclass(slots=True)
@@ -48,7 +37,8 @@ class Batch:
     labels: Tensor | None = None
     """``(B, T)`` float32; NaN: not observed. None: the data has no labels."""
     ids: dict[str, Any] = field(default_factory=dict)
-    """Id columns ``(B,)`` as NumPy arrays of their own type, carried along untouched."""
+    """Id columns ``(B,)``, untouched: NumPy arrays of their own type. (A store's data holds what
+    NumPy has no type for, such as text, as Arrow arrays.)"""
     weights: Tensor | None = None
     """Sample weights ``(B,)`` float32."""
     targets: tuple[str, ...] = ()
@@ -78,10 +68,15 @@ class Batch:
 
     def get(self, key: str, default: Any = None) -> Any:
         """``self[key]`` if there is such a key."""
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The batch with its tensors on a device; ids stay."""
+        """The batch with its tensors on a device, itself when they are there; ids stay."""
+        if torch.device(device) == self.features.device:
+            return self
         return self._map(lambda block: block.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
@@ -142,32 +137,6 @@ def _as_numpy(values: Any) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values
 
 
-@dataclass(frozen=True)
-class Schema:
-    """Which columns of the data become features, labels, ids and weights."""
-
-    features: FeatureSet
-    targets: tuple[str, ...] = ()
-    id_columns: tuple[str, ...] = ()
-    weight_column: str | None = None
-    require_labels: bool = True
-    """False: target columns may be absent. One that is absent beside others is all NaN."""
-    check_labels: Callable[[np.ndarray, int], None] | None = None
-    """Called with labels ``(B, T)`` and the number of their first row, to judge them by task."""
-
-    def __post_init__(self) -> None:
-        if not len(self.features):
-            raise FeatureError("a data set needs at least one feature; got none.")
-
-    def columns(self, available: Sequence[str], where: str = "the data") -> list[str]:
-        """The columns to read; a DataError lists all that are missing."""
-        wanted = [*self.features.names, *self.id_columns]
-        wanted += [self.weight_column] if self.weight_column else []
-        wanted += [name for name in self.targets if self.require_labels or name in available]
-        require_columns(wanted, available, where)
-        return list(dict.fromkeys(wanted))
-
-
 def pack(
     table: pa.Table, schema: Schema, first_row: int = 0, ids_from: pa.Table | None = None
 ) -> Batch:
@@ -184,16 +153,7 @@ def pack(
     if table.num_rows == 0:
         raise DataError("the data is empty: it has no rows.")
     table = pa.table({name: plain(table.column(name)) for name in table.column_names})
-    has_labels = any(name in table.column_names for name in schema.targets)
-    arrays = _allocate(table.num_rows, schema, has_labels)
-    start = 0
-    for part in table.to_batches(max_chunksize=PACK_ROWS):
-        stop = start + part.num_rows
-        columns = dict(zip(part.schema.names, part.columns, strict=True))
-        rows = {block: array[start:stop] for block, array in arrays.items()}
-        _fill_features(rows, columns, schema.features, first_row + start)
-        _fill_labels(rows, columns, schema, first_row + start)
-        start = stop
+    arrays = fill_blocks(table, schema, first_row)
     blocks = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return Batch(
         FeatureBatch(Layout.of(schema.features), *(blocks.get(name) for name in FEATURE_BLOCKS)),
@@ -204,74 +164,25 @@ def pack(
     )
 
 
-def _allocate(rows: int, schema: Schema, has_labels: bool) -> dict[str, np.ndarray]:
-    layout = Layout.of(schema.features)
-    arrays = {
-        block: np.empty((rows, layout.width(block)), data_type)
-        for block, data_type in FEATURE_BLOCKS.items()
-        if layout.width(block)
-    }
-    if has_labels:
-        arrays["labels"] = np.full((rows, len(schema.targets)), np.nan, np.float32)
-    if schema.weight_column:
-        arrays["weights"] = np.empty(rows, np.float32)
-    return arrays
-
-
-def _fill_features(
-    rows: Mapping[str, np.ndarray],
-    columns: Mapping[str, pa.Array],
-    features: FeatureSet,
-    first_row: int,
-) -> None:
-    for place, sparse in enumerate(features.sparse):
-        rows["sparse"][:, place] = sparse_values(columns[sparse.name], sparse, first_row)
-    start = 0
-    for sequence in features.sequence:
-        stop = start + sequence.max_len
-        rows["sequence"][:, start:stop] = sequence_values(
-            columns[sequence.name], sequence, first_row
-        )
-        start = stop
-    start = 0
-    for dense in features.dense:
-        stop = start + dense.input_dim
-        rows["dense"][:, start:stop] = dense_values(columns[dense.name], dense, first_row)
-        start = stop
-
-
-def _fill_labels(
-    rows: Mapping[str, np.ndarray], columns: Mapping[str, pa.Array], schema: Schema, first_row: int
-) -> None:
-    if "labels" in rows:
-        for place, name in enumerate(schema.targets):
-            if name in columns:
-                rows["labels"][:, place] = label_values(columns[name], name, first_row)
-        if schema.check_labels is not None:
-            schema.check_labels(rows["labels"], first_row)
-    if schema.weight_column:
-        weights = columns[schema.weight_column]
-        rows["weights"][:] = weight_values(weights, schema.weight_column, first_row)
-
-
 def _ids(table: pa.Table, schema: Schema, ids_from: pa.Table | None) -> dict[str, Any]:
-    if ids_from is not None and ids_from.num_rows != table.num_rows:
+    ids_from = table if ids_from is None else ids_from
+    if ids_from.num_rows != table.num_rows:
         raise DataError(
             f"the ids have {ids_from.num_rows} rows, the features {table.num_rows}; "
             "they must be the same rows."
         )
-    ids = {}
-    for name in schema.id_columns:
-        untouched = ids_from is not None and name in ids_from.column_names
-        ids[name] = id_values((ids_from if untouched else table).column(name))
-    return ids
+    found = ids_from.column_names
+    return {
+        name: id_values((ids_from if name in found else table).column(name))
+        for name in schema.id_columns
+    }
 
 
 def as_batch(
     batch: Any,
     features: FeatureSet,
     targets: Sequence[str] = (),
-    id_columns: Sequence[str] = (),
+    id_columns: Sequence[str] | None = None,
     require_labels: bool = False,
 ) -> Batch:
     """Check a batch of another loader once and pack it.
@@ -280,25 +191,41 @@ def as_batch(
         batch: a :class:`Batch` with these features (returned as it is), or a dict as 0.3.1's
             loaders gave: ``{"features": {name: tensor}, "labels": {target: tensor} or a tensor
             (B,) or (B, T) or None, "ids": {name: array} or None}``.
+        id_columns: the ids to carry along; ``None``: all that the batch has.
 
     Raises:
         DataError: a key or a feature is missing, lengths differ, or a value does not fit.
     """
     if isinstance(batch, Batch):
-        require_columns(features.names, list(batch.features), "the batch")
+        _require_layout(batch.features, features)
+        require_columns(id_columns or (), list(batch.ids), "the batch's 'ids'")
         return batch
     if not isinstance(batch, Mapping) or "features" not in batch:
         got = list(batch) if isinstance(batch, Mapping) else type(batch).__name__
         must_be = "a Batch or a dict with the keys 'features', 'labels' and 'ids'"
         raise DataError(invalid("data loader", "batch", must_be, got))
-    ids = {name: values for name, values in (batch.get("ids") or {}).items() if name in id_columns}
-    require_columns(id_columns, list(ids), "the batch's 'ids'")
+    given = dict(batch.get("ids") or {})
+    id_columns = list(given) if id_columns is None else list(id_columns)
+    require_columns(id_columns, list(given), "the batch's 'ids'")
     require_columns(features.names, list(batch["features"]), "the batch")
     schema = Schema(features, tuple(targets), tuple(id_columns), require_labels=require_labels)
     columns = {name: batch["features"][name] for name in features.names}
     columns.update(_label_columns(batch.get("labels"), schema.targets))
-    schema.columns([*columns, *ids], "the batch")
-    return pack(read_table_of(columns), schema, ids_from=read_table_of(ids) if ids else None)
+    schema.columns(list(columns), "the batch", without=id_columns)
+    ids = read_table_of(given, id_columns) if id_columns else None
+    packed = pack(read_table_of(columns), schema, ids_from=ids)
+    return packed.slice(0, len(packed))
+
+
+def _require_layout(packed: FeatureBatch, features: FeatureSet) -> None:
+    require_columns(features.names, list(packed), "the batch")
+    for name, (block, _, width) in Layout.of(features).places.items():
+        has_block, _, has_width = packed.layout.places[name]
+        if (has_block, has_width) != (block, width):
+            must_be = f"a {block} feature of width {width}"
+            raise DataError(
+                invalid("the batch", name, must_be, f"a {has_block} feature of width {has_width}")
+            )
 
 
 def _label_columns(labels: Any, targets: tuple[str, ...]) -> dict[str, Any]:

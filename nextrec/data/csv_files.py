@@ -18,12 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from nextrec.data.files import reading, require_columns, require_unique
+from nextrec.data.files import Source, reading, require_columns
 
 MISSING = ("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None", "\\N")
+BLOCK_BYTES = 4 << 20
+"""Text parsed at a time, and the longest line that can be read."""
 
 
-class CsvFiles:
+class CsvFiles(Source):
     """CSV files with a header line as one table."""
 
     def __init__(self, paths: list[Path]) -> None:
@@ -43,7 +45,7 @@ class CsvFiles:
         tables = []
         for path in self.paths:
             options = _options(path, columns)
-            with reading(path):
+            with reading(path, "csv"):
                 tables.append(pa.csv.read_csv(path, **options))
         table = pa.concat_tables(tables)
         return pa.table({name: narrow(table.column(name)) for name in columns})
@@ -77,14 +79,16 @@ class CsvFiles:
 
 
 def _header(path: Path) -> list[str]:
-    with reading(path), pa.csv.open_csv(path, parse_options=_parse_options()) as reader:
-        names = list(reader.schema.names)
-    require_unique(names, repr(str(path)))
-    return names
+    with reading(path, "csv"), pa.csv.open_csv(path, **_layout()) as reader:
+        return list(reader.schema.names)
 
 
-def _parse_options() -> pa.csv.ParseOptions:
-    return pa.csv.ParseOptions(newlines_in_values=True)  # a quoted text may hold several lines
+def _layout() -> dict[str, object]:
+    return {
+        "read_options": pa.csv.ReadOptions(block_size=BLOCK_BYTES),
+        # A quoted text may hold several lines.
+        "parse_options": pa.csv.ParseOptions(newlines_in_values=True),
+    }
 
 
 def _options(path: Path, columns: Sequence[str]) -> dict[str, object]:
@@ -96,12 +100,12 @@ def _options(path: Path, columns: Sequence[str]) -> dict[str, object]:
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    return {"parse_options": _parse_options(), "convert_options": convert}
+    return {**_layout(), "convert_options": convert}
 
 
 def _text_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     options = _options(path, columns)
-    with reading(path), pa.csv.open_csv(path, **options) as reader:
+    with reading(path, "csv"), pa.csv.open_csv(path, **options) as reader:
         yield from reader
 
 

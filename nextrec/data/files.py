@@ -1,4 +1,4 @@
-"""Finding CSV and Parquet files, and reading Parquet files as one table.
+"""Finding the CSV and Parquet files that a user means, and the checks that all sources share.
 
 A source of files is a path, a folder, a glob pattern or a list of these. It holds one kind of
 file; its rows are those of its files in the order given, a folder's or a pattern's sorted by name.
@@ -8,37 +8,39 @@ from __future__ import annotations
 
 import glob
 import os
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from nextrec.errors import DataError, did_you_mean
 
 SUFFIXES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
-class TableFiles(Protocol):
-    """Files of one kind that are read as one table."""
+class Source(ABC):
+    """A table that can be read whole or in batches, column by column."""
 
-    paths: list[Path]
-
+    @abstractmethod
     def names(self) -> list[str]:
-        """Column names of the first file."""
+        """Column names."""
 
-    def counts(self, columns: Sequence[str]) -> list[int]:
-        """Rows of each file; ``columns`` are those that will be read."""
-
+    @abstractmethod
     def read(self, columns: Sequence[str]) -> pa.Table:
         """All rows of the named columns."""
 
+    @abstractmethod
+    def counts(self, columns: Sequence[str]) -> list[int]:
+        """Rows of each file, or of the one piece; ``columns`` are those that will be read."""
+
+    @abstractmethod
     def scan(
         self, columns: Sequence[str], batch_rows: int, files: Iterable[int] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows in batches of at most ``batch_rows``, from the numbered files in that order."""
+        """The rows in batches of at most ``batch_rows``, of the numbered files in that order."""
 
 
 def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -112,73 +114,25 @@ def _in_folder(folder: Path) -> list[Path]:
 
 
 def require_columns(wanted: Iterable[str], available: Sequence[str], where: str) -> None:
-    """Raise one DataError that lists every wanted column that is not available."""
-    known = set(available)
-    missing = [name for name in dict.fromkeys(wanted) if name not in known]
+    """Raise one DataError for wanted columns that are not there, all listed, or there twice."""
+    known = Counter(available)
+    wanted = list(dict.fromkeys(wanted))
+    missing = [name for name in wanted if name not in known]
     if missing:
-        listed = ", ".join(f"{name!r}{did_you_mean(name, available)}" for name in missing)
-        raise DataError(f"{where} lacks {len(missing)} column(s): {listed}")
-
-
-def require_unique(names: Sequence[str], where: str) -> None:
-    """Raise a DataError when two columns have one name."""
-    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+        hints = {name: did_you_mean(name, known).strip() for name in missing}
+        listed = ", ".join(
+            f"{name!r} ({hint})" if hint else repr(name) for name, hint in hints.items()
+        )
+        raise DataError(f"{where} lacks {len(missing)} column(s): {listed}.")
+    repeated = [name for name in wanted if known[name] > 1]
     if repeated:
         raise DataError(f"{where} has several columns named {repeated[0]!r}; names must differ.")
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn what a damaged file makes a reader raise into a DataError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        kind = file_kind(path)
         raise DataError(f"{str(path)!r} can't be read as {kind}: {error}") from error
-
-
-class ParquetFiles:
-    """Parquet files as one table; only the named columns are read from disk."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
-
-    def names(self) -> list[str]:
-        """Column names of the first file."""
-        with reading(self.paths[0]):
-            return list(pq.read_schema(self.paths[0]).names)
-
-    def counts(self, columns: Sequence[str]) -> list[int]:
-        """Rows of each file, from its footer."""
-        counts = []
-        for path in self.paths:
-            with reading(path):
-                counts.append(pq.read_metadata(path).num_rows)
-        return counts
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        """All rows of the named columns; numbers of several widths become the widest."""
-        tables = []
-        for path in self.paths:
-            with reading(path), pq.ParquetFile(path) as file:
-                self._require(columns, file, path)
-                tables.append(file.read(columns=list(columns)).select(list(columns)))
-        with reading(self.paths[0]):
-            return pa.concat_tables(tables, promote_options="permissive")
-
-    def scan(
-        self, columns: Sequence[str], batch_rows: int, files: Iterable[int] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows in batches of at most ``batch_rows``; holds one row group at a time."""
-        for number in range(len(self.paths)) if files is None else files:
-            path = self.paths[number]
-            with reading(path), pq.ParquetFile(path) as file:
-                self._require(columns, file, path)
-                for batch in file.iter_batches(batch_rows, columns=list(columns)):
-                    yield batch.select(list(columns))
-
-    @staticmethod
-    def _require(columns: Sequence[str], file: pq.ParquetFile, path: Path) -> None:
-        names = file.schema_arrow.names
-        require_unique(names, repr(str(path)))
-        require_columns(columns, names, repr(str(path)))

@@ -28,9 +28,7 @@ def sequence_values(values: pa.Array, feature: SequenceFeature, first_row: int) 
     return pad_newest(items, lengths, feature.max_len, feature.padding_id)
 
 
-def pad_newest(
-    items: np.ndarray, lengths: np.ndarray, max_len: int, padding_id: int
-) -> np.ndarray:
+def pad_newest(items: np.ndarray, lengths: np.ndarray, max_len: int, padding_id: int) -> np.ndarray:
     """Lay ragged histories out as rows of ``max_len`` ids, padded on the right.
 
     Padding at the end of a history is dropped before it is cut, so that the newest real items

@@ -91,9 +91,7 @@ def _flatten_lists(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return values.flatten(), lengths.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _flatten_text(
-    text: pa.Array, origin: Origin, item: pa.DataType
-) -> tuple[pa.Array, np.ndarray]:
+def _flatten_text(text: pa.Array, origin: Origin, item: pa.DataType) -> tuple[pa.Array, np.ndarray]:
     kind = "integers" if pa.types.is_integer(item) else "numbers"
     must_be = f"{kind} separated by commas, bars, semicolons or spaces"
     hexadecimal = first_true(pc.match_substring(text, "x"))  # which Arrow would read as a number

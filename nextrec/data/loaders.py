@@ -1,4 +1,4 @@
-"""Loaders: batches of exact size in a repeatable order, from memory or from files.
+"""Loading from memory: batches of exact size in a repeatable order.
 
 The order of an epoch depends on the loader's seed and the epoch's number, and on nothing else: not
 on torch's global random state, which is never drawn from, and not on what ran before. An iteration
@@ -9,25 +9,18 @@ at a batch's number, for an exact resume, and does not move ``epoch``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
-from nextrec.data.batch import Batch, Schema, pack
-from nextrec.data.sources import (
-    column_names,
-    exact_chunks,
-    frame_kind,
-    open_files,
-    read_table_of,
-    scan,
-)
+from nextrec.data.batch import Batch
 from nextrec.data.store import PackedStore
-from nextrec.errors import ConfigError, DataError, NotFittedError, invalid
+from nextrec.errors import ConfigError, invalid
 
 
 def pass_through(batches: Any) -> Any:
@@ -35,7 +28,7 @@ def pass_through(batches: Any) -> Any:
     return batches
 
 
-class EpochLoader(DataLoader[Batch]):
+class EpochLoader(DataLoader[Batch], ABC):
     """What the loaders share: seed, epoch, and iteration by :meth:`batches`."""
 
     def __init__(
@@ -46,19 +39,24 @@ class EpochLoader(DataLoader[Batch]):
             raise ConfigError(invalid(owner, "batch_size", "a positive integer", batch_size))
         if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
             raise ConfigError(invalid(owner, "seed", "an integer of at least 0 or None", seed))
-        sized = {} if isinstance(dataset, IterableDataset) else {"drop_last": drop_last}
-        super().__init__(dataset, batch_size=int(batch_size), collate_fn=pass_through, **sized)
+        super().__init__(
+            dataset, batch_size=int(batch_size), drop_last=drop_last, collate_fn=pass_through
+        )
         self.shuffle = shuffle
         # Reads the seed that torch.manual_seed set, without drawing from its stream.
         self.seed = torch.initial_seed() if seed is None else int(seed)
-        self.drops_last = drop_last
         self.epoch = 0
 
     @property
-    def rows_per_batch(self) -> int:
+    def size(self) -> int:
         """Rows of every batch but perhaps the last."""
         assert self.batch_size is not None
         return self.batch_size
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """Rows of the whole data set."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration follows."""
@@ -68,9 +66,9 @@ class EpochLoader(DataLoader[Batch]):
         """A generator that depends on seed and epoch only."""
         return np.random.default_rng([self.seed, self.epoch])
 
+    @abstractmethod
     def batches(self, start: int = 0) -> Iterator[Batch]:
         """The batches of the current epoch from number ``start`` on."""
-        raise NotImplementedError
 
     def __iter__(self) -> Any:
         yield from self.batches()
@@ -122,23 +120,28 @@ class BatchLoader(EpochLoader):
         self.world_size = world_size
         self._bounds = self._split()
 
+    @property
+    def rows(self) -> int:
+        """Rows of the whole data set, all ranks together."""
+        return len(self.store)
+
     def _split(self) -> list[int]:
         """Where this rank's batches begin and end among its rows of the epoch."""
-        size, rows = self.rows_per_batch, len(self.store)
+        size, rows = self.size, len(self.store)
         mine = len(range(self.rank, rows, self.world_size))
-        if self.drops_last:
+        if self.drop_last:
             count = rows // (size * self.world_size)
             bounds = [number * size for number in range(count + 1)]
         else:
             count = -(-rows // (size * self.world_size))
             bounds = [*(number * size for number in range(count)), mine]
-            if mine == bounds[-2]:  # other ranks have one row more, and a batch for it
+            if count > 1 and mine == bounds[-2]:  # others have one row more, and a batch for it
                 bounds[-2] -= (size + 1) // 2
-        if count == 0 or any(stop <= start for start, stop in zip(bounds, bounds[1:], strict=False)):
+        if count == 0 or any(stop <= start for start, stop in pairwise(bounds)):
             raise ConfigError(
-                f"BatchLoader: {rows} rows don't give each of {self.world_size} rank(s) the same "
-                f"number of batches of {size} rows (drop_last={self.drops_last}); "
-                "use a smaller batch_size or more rows."
+                f"BatchLoader: {rows} row(s) don't give each of {self.world_size} rank(s) the same "
+                f"number of batches of {size} row(s) (drop_last={self.drop_last}); use a smaller "
+                "batch_size or more rows."
             )
         return bounds
 
@@ -154,8 +157,8 @@ class BatchLoader(EpochLoader):
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         """The batches of the current epoch from number ``start`` on."""
-        order, bounds = self._order(), self._bounds
-        for begin, end in zip(bounds[start:-1], bounds[start + 1 :], strict=True):
+        order = self._order()
+        for begin, end in pairwise(self._bounds[start:]):
             if order is None:
                 yield self.store.slice(begin, end)
             else:

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset
-import torch
 
 from nextrec.data.csv_files import CsvFiles
-from nextrec.data.files import (
-    ParquetFiles,
-    TableFiles,
-    file_kind,
-    find_files,
-    require_columns,
-    require_unique,
-)
-from nextrec.errors import DataError, invalid
+from nextrec.data.files import Source, file_kind, find_files, require_columns
+from nextrec.data.memory import ArrowSource, ColumnSource, PolarsSource
+from nextrec.data.parquet_files import ParquetFiles
+from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 
 FrameKind = Literal["pandas", "polars", "arrow", "dataset", "stream", "dict", "records", "files"]
 
@@ -65,15 +59,47 @@ def frame_kind(data: Any) -> FrameKind:
     raise DataError(invalid("data", "data", TABULAR, type(data).__name__))
 
 
-def open_files(source: Any) -> TableFiles:
-    """The CSV or Parquet files that a path, a folder, a pattern or a list of these means."""
-    paths = find_files(source)
-    return CsvFiles(paths) if file_kind(paths[0]) == "csv" else ParquetFiles(paths)
+def open_source(data: Any) -> Source:
+    """``data`` as a source: its columns can be listed, and read whole or in batches.
+
+    Nothing is read yet, except from an Arrow stream, which can be read only once.
+    """
+    if isinstance(data, Source):
+        return data
+    kind = frame_kind(data)
+    if kind == "files":
+        paths = find_files(data)
+        return source_of_type(paths, file_kind(paths[0]))
+    if kind == "stream":
+        return ArrowSource(pa.RecordBatchReader.from_stream(data).read_all())
+    if kind == "arrow":
+        whole = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
+        return ArrowSource(whole)
+    if kind == "dataset":
+        return ArrowSource(data)
+    if kind == "dict":
+        return ColumnSource(list(data.items()))
+    if kind == "records":
+        names = dict.fromkeys(name for row in data for name in row)
+        return ColumnSource([(name, [row.get(name) for row in data]) for name in names])
+    if isinstance(data, (pd.Series, pl.Series)):
+        if not data.name:
+            raise DataError("a series needs a name, which is its column's; got one without.")
+        data = data.to_frame()
+    return PolarsSource(data) if kind == "polars" else ColumnSource(list(data.items()))
+
+
+def source_of_type(paths: Sequence[str | os.PathLike[str]], file_type: str) -> Source:
+    """Files of a stated type, whatever their names."""
+    kinds = {"csv": CsvFiles, "parquet": ParquetFiles}
+    if file_type not in kinds:
+        raise ConfigError(unknown_option("files", "file_type", kinds, file_type))
+    return kinds[file_type]([Path(path) for path in paths])
 
 
 def column_names(data: Any) -> list[str]:
     """Names of the columns, without reading them."""
-    return _names(_opened(data))
+    return open_source(data).names()
 
 
 def read_table_of(data: Any, columns: Sequence[str] | None = None) -> pa.Table:
@@ -93,22 +119,8 @@ def read_table_of(data: Any, columns: Sequence[str] | None = None) -> pa.Table:
     >>> read_table_of({"item": [3, 5], "liked": [[1, 2], []]}, ["liked"]).to_pydict()
     {'liked': [[1, 2], []]}
     """
-    data = _opened(data)
-    columns = _resolve(columns, data)
-    if isinstance(data, (CsvFiles, ParquetFiles)):
-        return data.read(columns)
-    if isinstance(data, pd.DataFrame):
-        places = {str(name): place for place, name in enumerate(data.columns)}
-        return _table({name: data.iloc[:, places[name]] for name in columns})
-    if isinstance(data, pl.LazyFrame):
-        return data.select(columns).collect().to_arrow()
-    if isinstance(data, pl.DataFrame):
-        return data.select(columns).to_arrow()
-    if isinstance(data, pa.dataset.Dataset):
-        return data.to_table(columns=columns)
-    if isinstance(data, pa.Table):
-        return data.select(columns)
-    return _table({name: data[name] for name in columns})
+    source = open_source(data)
+    return source.read(_checked(source, columns))
 
 
 def scan(
@@ -119,14 +131,15 @@ def scan(
     Files and data sets are read as they are consumed; what is in memory already is only sliced.
     Arguments and errors are those of :func:`read_table_of`.
     """
-    data = _opened(data)
-    columns = _resolve(columns, data)
-    if isinstance(data, (CsvFiles, ParquetFiles)):
-        yield from data.scan(columns, batch_rows)
-    elif isinstance(data, pa.dataset.Dataset):
-        yield from data.to_batches(columns=columns, batch_size=batch_rows)
-    else:
-        yield from read_table_of(data, columns).to_batches(max_chunksize=batch_rows)
+    source = open_source(data)
+    return source.scan(_checked(source, columns), batch_rows)
+
+
+def _checked(source: Source, columns: Sequence[str] | None) -> list[str]:
+    names = source.names()
+    wanted = names if columns is None else list(dict.fromkeys(columns))
+    require_columns(wanted, names, "the data")
+    return wanted
 
 
 def exact_chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
@@ -136,120 +149,15 @@ def exact_chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Ta
     for batch in batches:
         while count + batch.num_rows >= rows:
             cut = rows - count
-            yield pa.Table.from_batches([*waiting, batch.slice(0, cut)])
+            yield _joined([*waiting, batch.slice(0, cut)])
             batch, waiting, count = batch.slice(cut), [], 0
         if batch.num_rows:
             waiting.append(batch)
             count += batch.num_rows
     if waiting:
-        yield pa.Table.from_batches(waiting)
+        yield _joined(waiting)
 
 
-def _opened(data: Any) -> Any:
-    """The few shapes that reading tells apart: files, pandas, Polars, Arrow or a dict."""
-    if isinstance(data, (CsvFiles, ParquetFiles)):
-        return data
-    kind = frame_kind(data)
-    if kind == "files":
-        return open_files(data)
-    if kind == "stream":
-        return pa.RecordBatchReader.from_stream(data).read_all()
-    if kind == "records":
-        names = dict.fromkeys(name for row in data for name in row)
-        return {name: [row.get(name) for row in data] for name in names}
-    if isinstance(data, (pd.Series, pl.Series)):
-        if not data.name:
-            raise DataError("a series needs a name, which is its column's; got one without.")
-        return data.to_frame()
-    if kind == "dict":
-        return {str(name): values for name, values in data.items()}
-    return pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
-
-
-def _names(opened: Any) -> list[str]:
-    if isinstance(opened, (CsvFiles, ParquetFiles)):
-        return opened.names()
-    if isinstance(opened, pl.LazyFrame):
-        return list(opened.collect_schema().names())
-    if isinstance(opened, pl.DataFrame):
-        return list(opened.columns)
-    if isinstance(opened, (pa.Table, pa.dataset.Dataset)):
-        return list(opened.schema.names)
-    return [str(name) for name in opened]  # pandas and dicts
-
-
-def _resolve(columns: Sequence[str] | None, opened: Any) -> list[str]:
-    names = _names(opened)
-    require_unique(names, "the data")
-    if columns is None:
-        return names
-    wanted = list(dict.fromkeys(columns))
-    require_columns(wanted, names, "the data")
-    return wanted
-
-
-def _table(columns: Mapping[str, Any]) -> pa.Table:
-    arrays = {name: _array(name, values) for name, values in columns.items()}
-    if arrays:
-        first = next(iter(arrays))
-        for name, array in arrays.items():
-            if len(array) != len(arrays[first]):
-                raise DataError(
-                    f"columns must have one length: {first!r} has {len(arrays[first])} rows, "
-                    f"{name!r} has {len(array)}."
-                )
-    return pa.table(arrays)
-
-
-def _array(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
-    """One column of any kind as Arrow; NaN in pandas and NumPy columns is a missing value."""
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        return values
-    if isinstance(values, pl.Series):
-        return values.to_arrow()
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__"):
-        raise DataError(invalid("data", name, "a column of values, one a row", values))
-    if isinstance(values, np.ndarray) and values.ndim not in (1, 2):
-        must_be = "an array of one or two dimensions"
-        raise DataError(invalid("data", name, must_be, values.shape))
-    try:
-        if isinstance(values, np.ndarray):
-            return _from_numpy(values)
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"column {name!r}{_odd_one_out(values)}: {error}") from error
-
-
-def _from_numpy(values: np.ndarray) -> pa.Array:
-    if not values.dtype.isnative:
-        values = values.astype(values.dtype.newbyteorder("="))
-    if values.dtype == np.float16:
-        values = values.astype(np.float32)
-    if values.dtype == object:
-        return pa.array(list(values), from_pandas=True)  # rows of a 2-D array become its lists
-    mask = np.ma.getmaskarray(values).ravel() if isinstance(values, np.ma.MaskedArray) else None
-    flat = np.ascontiguousarray(values).reshape(-1)
-    array = pa.array(np.ma.getdata(flat), mask=mask, from_pandas=True)
-    if values.ndim == 1:
-        return array
-    rows, width = values.shape
-    if width == 0:
-        return pa.ListArray.from_arrays(np.zeros(rows + 1, dtype=np.int32), array)
-    return pa.FixedSizeListArray.from_arrays(array, width)
-
-
-def _odd_one_out(values: Any) -> str:
-    """Where the kind of value changes in a column that has no common type; looked up on failure."""
-    first: type | None = None
-    for row, value in enumerate(values):
-        if value is None or (isinstance(value, float) and value != value):
-            continue
-        kind = type(value)
-        if first is None:
-            first = kind
-        elif kind is not first and {kind, first} != {int, float}:
-            return f", row {row}: {value!r} is a {kind.__name__} after values of {first.__name__}"
-    return ""
+def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+    tables = [pa.Table.from_batches([batch]) for batch in batches]
+    return pa.concat_tables(tables, promote_options="permissive")  # types may differ by file

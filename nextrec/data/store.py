@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from nextrec.data.batch import Batch, Schema, pack
-from nextrec.data.sources import column_names, open_files, frame_kind, read_table_of
-from nextrec.errors import DataError
+from nextrec.data.files import Source
+from nextrec.data.sources import frame_kind, open_source
+from nextrec.errors import DataError, NotFittedError
 from nextrec.features import FeatureSet
 
 
@@ -42,7 +41,8 @@ class PackedStore(Dataset[Batch]):
         id_columns: Sequence[str] = (),
         weight_column: str | None = None,
         require_labels: bool = True,
-        check_labels: Any = None,
+        check_labels: Callable[[np.ndarray, int], None] | None = None,
+        processor: Any = None,
     ) -> PackedStore:
         """Read, check and pack a table of any kind.
 
@@ -54,6 +54,8 @@ class PackedStore(Dataset[Batch]):
             weight_column: column of sample weights.
             require_labels: False where labels may be absent, as in prediction.
             check_labels: judges labels by task, see :class:`~nextrec.data.batch.Schema`.
+            processor: fitted object with ``transform(data, return_dict=False)``, see
+                :func:`prepare`.
 
         Raises:
             DataError: the data is empty, a column is missing or a value does not fit.
@@ -66,9 +68,7 @@ class PackedStore(Dataset[Batch]):
             require_labels,
             check_labels,
         )
-        if frame_kind(data) == "files":
-            data = open_files(data)
-        return cls(pack(read_table_of(data, schema.columns(column_names(data))), schema))
+        return cls(prepare(data, schema, processor))
 
     def __len__(self) -> int:
         return len(self.data)
@@ -114,3 +114,39 @@ class PackedStore(Dataset[Batch]):
             block.numel() * block.element_size() for block in blocks if isinstance(block, Tensor)
         )
         return tensors + sum(values.nbytes for values in data.ids.values())
+
+
+def prepare(data: Any, schema: Schema, processor: Any = None, first_row: int = 0) -> Batch:
+    """Read a table, transform it when there is a processor, check it and pack it.
+
+    Args:
+        data: what :func:`~nextrec.data.sources.read_table_of` reads.
+        schema: which columns become what.
+        processor: its ``transform(data, return_dict=False)`` gets the pandas frame or dict as
+            given, or a pandas frame of anything else. Id columns are taken from ``data`` when it
+            has them, everything else from what ``transform`` returns.
+        first_row: number, in the whole data, of the first row; errors count from it.
+
+    Raises:
+        NotFittedError: the processor's ``is_fitted`` is false.
+    """
+    source = open_source(data)
+    if processor is None:
+        return pack(source.read(schema.columns(source.names())), schema, first_row)
+    require_fitted(processor)
+    as_given = not isinstance(data, Source) and frame_kind(data) in ("pandas", "dict")
+    given = data if as_given else source.read(source.names()).to_pandas()
+    transformed = open_source(processor.transform(given, return_dict=False))
+    untouched = [name for name in schema.id_columns if name in source.names()]
+    output = "what the processor returned"
+    table = transformed.read(schema.columns(transformed.names(), output, without=untouched))
+    rows = sum(source.counts(source.names()))
+    if table.num_rows != rows:
+        raise DataError(f"the processor returned {table.num_rows} rows for {rows}.")
+    return pack(table, schema, first_row, source.read(untouched) if untouched else None)
+
+
+def require_fitted(processor: Any) -> None:
+    """Raise when a processor is given that was not fitted."""
+    if processor is not None and not processor.is_fitted:
+        raise NotFittedError(f"{type(processor).__name__} must be fitted before it transforms.")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -44,7 +48,7 @@ def export_onnx(model: BaseModel, path: str | os.PathLike[str]) -> Path:
     columns = tuple(_example(feature).to(model.device) for feature in model.features)
     batch = torch.export.Dim("batch")
     try:
-        with atomic_path(path) as temporary, torch.no_grad():
+        with atomic_path(path) as temporary, torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 wrapper,
                 columns,
@@ -59,6 +63,20 @@ def export_onnx(model: BaseModel, path: str | os.PathLike[str]) -> Path:
     finally:
         model.train(was_training)
     return Path(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what the exporter says of its own insides: deprecations, operators of torchvision."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)
 
 
 def _example(feature: Feature, rows: int = 2) -> Tensor:

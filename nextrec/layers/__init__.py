@@ -1,4 +1,4 @@
-"""Building blocks of models, one idea a file. Every block says its width in ``out_features``."""
+"""Building blocks of models, one idea a file. A block with a width says it in ``out_features``."""
 
 from nextrec.layers.activation import ACTIVATIONS, Dice, activation_layer
 from nextrec.layers.attention import AttentionPoolingLayer, MultiHeadSelfAttention

@@ -66,7 +66,7 @@ class Dice(nn.Module):
             )
         p = torch.sigmoid(normed).view_as(x).to(x.dtype)
         alpha = self.alpha.to(x.dtype)
-        return x * (alpha + (1 - alpha) * p)  # the equation, ordered to cost fewer passes over x
+        return x * torch.addcmul(alpha, 1 - alpha, p)  # the equation in two passes over x
 
     def _normalize_where(self, rows: Tensor, mask: Tensor) -> Tensor:
         """Normalise by the rows that ``mask`` ``(N, 1)`` keeps, without a branch on how many."""
@@ -75,14 +75,15 @@ class Dice(nn.Module):
         count = kept.sum()
         many = count > 1
         mean = (values * kept).sum(0) / count.clamp_min(1)
-        squares = ((values - mean).square() * kept).sum(0)
+        centered = values - torch.where(many, mean, self.running_mean)
+        squares = (centered.square() * kept).sum(0)
+        variance = torch.where(many, squares / count.clamp_min(1), self.running_var)
+        scale = torch.rsqrt(variance + self.epsilon)
         with torch.no_grad():
             step = self.momentum * many.to(values.dtype)
             self.running_mean.lerp_(mean, step)
             self.running_var.lerp_(squares / (count - 1).clamp_min(1), step)
-        mean = torch.where(many, mean, self.running_mean)
-        variance = torch.where(many, squares / count.clamp_min(1), self.running_var)
-        return (values - mean) * torch.rsqrt(variance + self.epsilon)
+        return centered * scale
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.emb_size}, epsilon={self.epsilon}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, cast
 
 import torch
@@ -109,7 +110,8 @@ class EmbeddingLayer(nn.Module):
         chosen = self.features if features is None else self._chosen(features)
         if squeeze_dim:
             return self.flat(x, chosen)
-        pieces = [*self._embedded(x, chosen), *self._dense(x, chosen)]
+        pieces = self._embedded(x, chosen)
+        pieces += self._dense(x, chosen.dense, self._mapped(x, chosen.dense))
         if not pieces:
             raise FeatureError(invalid("EmbeddingLayer", "features", "not empty", []))
         widths = {piece.shape[-1] for piece in pieces}
@@ -122,9 +124,7 @@ class EmbeddingLayer(nn.Module):
         """Fields ``(B, F, D)`` in the set's order: sparse, sequence, dense with a learned map."""
         chosen = features or self.features
         pieces = self._embedded(x, chosen)
-        mapped = [f for f in chosen.dense if f.use_embedding]
-        if mapped:
-            pieces.append(torch.stack(self._dense(x, FeatureSet(dense=mapped)), dim=1))
+        pieces += self._mapped(x, chosen.dense).values()
         whole = [p if p.dim() == 3 else p.unsqueeze(1) for p in pieces]
         return whole[0] if len(whole) == 1 else torch.cat(whole, dim=1)
 
@@ -140,16 +140,14 @@ class EmbeddingLayer(nn.Module):
             fields: the result of :meth:`fields` for the same features, to be read only once.
         """
         chosen = features or self.features
-        if fields is not None:
-            count = len(chosen.embedded)
-            pieces = [fields[:, :count].flatten(1)]
-            mapped = iter(fields[:, count:].unbind(1))
-            raw = iter(
-                self._dense(x, FeatureSet(dense=[f for f in chosen.dense if not f.use_embedding]))
-            )
-            pieces += [next(mapped if f.use_embedding else raw) for f in chosen.dense]
+        if fields is None:
+            pieces = [piece.flatten(1) for piece in self._embedded(x, chosen)]
+            pieces += self._dense(x, chosen.dense, self._mapped(x, chosen.dense))
         else:
-            pieces = [p.flatten(1) for p in self._embedded(x, chosen)] + self._dense(x, chosen)
+            count = len(chosen.embedded)
+            mapped = [feature.name for feature in chosen.dense if feature.use_embedding]
+            rest = dict(zip(mapped, fields[:, count:].unbind(1), strict=True))
+            pieces = [fields[:, :count].flatten(1), *self._dense(x, chosen.dense, rest)]
         if not pieces:
             raise FeatureError(invalid("EmbeddingLayer", "features", "not empty", []))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
@@ -252,28 +250,26 @@ class EmbeddingLayer(nn.Module):
             return total
         return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(total.dtype)
 
-    def _dense(self, x: Mapping[str, Tensor], features: FeatureSet) -> list[Tensor]:
+    def _dense(
+        self, x: Mapping[str, Tensor], features: Sequence[DenseFeature], mapped: dict[str, Tensor]
+    ) -> list[Tensor]:
         """Dense features in order: neighbours without a map as one block, each map's output."""
         pieces: list[Tensor] = []
-        run: list[DenseFeature] = []
-        mapped = self._mapped(x, [f for f in features.dense if f.use_embedding])
-        for feature in features.dense:
-            if not feature.use_embedding:
-                run.append(feature)
-                continue
-            if run:
-                pieces.append(numbers(x, run))
-                run = []
-            pieces.append(mapped[feature.name])
-        if run:
-            pieces.append(numbers(x, run))
+        for has_map, run in groupby(features, lambda feature: feature.use_embedding):
+            if has_map:
+                pieces += [mapped[feature.name] for feature in run]
+            else:
+                pieces.append(numbers(x, list(run)))
         return pieces
 
-    def _mapped(self, x: Mapping[str, Tensor], features: list[DenseFeature]) -> dict[str, Tensor]:
-        """Learned maps, one batched product for all features of one shape."""
+    def _mapped(
+        self, x: Mapping[str, Tensor], features: Sequence[DenseFeature]
+    ) -> dict[str, Tensor]:
+        """Learned maps ``(B, D)`` by feature, one batched product for all of one shape."""
         grouped: dict[tuple[int, int], list[DenseFeature]] = {}
         for feature in features:
-            grouped.setdefault((feature.input_dim, feature.width), []).append(feature)
+            if feature.use_embedding:
+                grouped.setdefault((feature.input_dim, feature.width), []).append(feature)
         vectors: dict[str, Tensor] = {}
         for (inner, _), group in grouped.items():
             maps = [cast("nn.Linear", self.dense_transforms[f.name]) for f in group]
@@ -282,13 +278,16 @@ class EmbeddingLayer(nn.Module):
             bias = torch.stack([m.bias for m in maps])  # (n, D)
             out = torch.einsum("bni,ndi->bnd", values, weight) + bias
             vectors |= {f.name: out[:, i] for i, f in enumerate(group)}
-        return vectors
+        return {f.name: vectors[f.name] for f in features if f.use_embedding}
 
     def _constant(self, values: tuple[int, ...], like: Tensor) -> Tensor:
         key = (values, like.device)
-        if key not in self._constants:
-            self._constants[key] = torch.tensor(values, dtype=like.dtype, device=like.device)
-        return self._constants[key]
+        if key in self._constants:
+            return self._constants[key]
+        constant = torch.tensor(values, dtype=like.dtype, device=like.device)
+        if not torch.compiler.is_compiling():  # a trace must not leave its tensors in the module
+            self._constants[key] = constant
+        return constant
 
 
 class InputMask(nn.Module):
@@ -333,7 +332,8 @@ def numbers(x: Mapping[str, Tensor], features: Sequence[DenseFeature]) -> Tensor
     columns = []
     for feature in features:
         value = _column(x, feature.name)
-        value = value.reshape(value.shape[0], -1).float()
+        value = value.reshape(value.shape[0], -1)
+        value = value if value.is_floating_point() else value.float()
         if value.shape[1] != feature.input_dim:
             raise DataError(
                 f"feature {feature.name!r} has {value.shape[1]} numbers a row; "

@@ -12,7 +12,7 @@ from nextrec.errors import DataError, invalid
 from nextrec.tasks import Task
 
 
-def check_labels(labels: Tensor | ArrayLike, tasks: Sequence[Task]) -> None:
+def check_labels(labels: Tensor | ArrayLike, tasks: Sequence[Task], first_row: int = 0) -> None:
     """Refuse labels that their task can't mean; NaN is "not observed" everywhere.
 
     Binary and multilabel labels are 0 or 1, multiclass labels class numbers from 0, regression
@@ -21,6 +21,7 @@ def check_labels(labels: Tensor | ArrayLike, tasks: Sequence[Task]) -> None:
     Args:
         labels: ``(N, T)``, or ``(N,)`` for one label column.
         tasks: what the columns mean.
+        first_row: number, in the whole data, of the first row.
 
     Raises:
         DataError: names each bad target with its first bad row (counted from 0), value and count.
@@ -39,14 +40,14 @@ def check_labels(labels: Tensor | ArrayLike, tasks: Sequence[Task]) -> None:
     problems = []
     for task in tasks:
         for name, column in zip(task.targets, values[:, task.labels].T, strict=True):
-            problem = _problem(name, column, task)
+            problem = _problem(name, column, task, first_row)
             if problem:
                 problems.append(problem)
     if problems:
         raise DataError("\n".join(problems))
 
 
-def _problem(target: str, column: np.ndarray, task: Task) -> str:
+def _problem(target: str, column: np.ndarray, task: Task, first_row: int) -> str:
     if task.kind == "regression":
         bad, must_be = np.isinf(column), "finite"
     elif task.kind == "multiclass":
@@ -59,4 +60,4 @@ def _problem(target: str, column: np.ndarray, task: Task) -> str:
         return ""
     row = int(bad.argmax())
     message = invalid("labels", target, f"{must_be}, or NaN where not observed", column[row].item())
-    return f"{message} First of {int(bad.sum())} such rows: row {row}."
+    return f"{message} First of {int(bad.sum())} such rows: row {first_row + row}."

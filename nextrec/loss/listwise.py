@@ -123,9 +123,9 @@ class ListMLELoss(nn.Module):
     def forward(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Loss of scores ``(B, L)`` against labels ``(B, L)``."""
         scores, labels, mask = _lists("ListMLELoss", scores, labels, mask)
-        order = _pad(labels, mask).sort(dim=-1, descending=True, stable=True).indices
+        order = labels.sort(dim=-1, descending=True, stable=True).indices
         ordered, real = _pad(scores, mask).gather(-1, order), mask.gather(-1, order)
-        # Padding is last, so the sums from the end start with terms of weight exp(-inf).
+        # Wherever padding falls in the order, it adds exp(lowest) = 0 to the sums from the end.
         log_sums = ordered.flip(-1).logcumsumexp(-1).flip(-1)  # (B, L)
         steps = torch.where(real, log_sums - ordered, torch.zeros_like(ordered))
         return reduce_loss(steps.sum(-1), self.reduction, mask.any(-1))

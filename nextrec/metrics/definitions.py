@@ -209,17 +209,17 @@ _add("pcoc", None, binary=cal.PCOC, regression=cal.PCOC, multilabel=_pcoc)
 _add("ne", "min", binary=cal.NE, multilabel=_ne)
 _add("ece", "min", binary=cal.ECE, multilabel=lambda data: cal.ECE(data.once(each.cells)))
 
-_gauc, _coverage = _ranked(rank.GAUC), _ranked(rank.GAUC_COVERAGE)
+_gauc, _coverage = _ranked(rank.grouped_auc), _ranked(rank.grouped_share)
 _add("gauc", "max", needs_groups=True, binary=_gauc)
 _add("gauc_coverage", None, needs_groups=True, binary=_coverage)
 # A number as label is a grade of relevance: ratings are ranked as clicks are.
 for _name, _aliases, _rule in (
-    ("precision@k", (), rank.PRECISION_AT_K),
-    ("recall@k", (), rank.RECALL_AT_K),
-    ("hitrate@k", ("hr@k", "hit@k"), rank.HITRATE_AT_K),
-    ("mrr@k", (), rank.MRR_AT_K),
-    ("ndcg@k", (), rank.NDCG_AT_K),
-    ("map@k", (), rank.MAP_AT_K),
+    ("precision@k", (), rank.mean_precision),
+    ("recall@k", (), rank.mean_recall),
+    ("hitrate@k", ("hr@k", "hit@k"), rank.mean_hit),
+    ("mrr@k", (), rank.mean_reciprocal_rank),
+    ("ndcg@k", (), rank.mean_ndcg),
+    ("map@k", (), rank.mean_average_precision),
 ):
     _at_k = _cut(_rule)
     _add(_name, "max", _aliases, needs_groups=True, binary=_at_k, regression=_at_k)

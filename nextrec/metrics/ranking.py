@@ -39,31 +39,37 @@ def mean_over_lists(ranking: GroupedRanking, values: np.ndarray) -> float:
     return float(values[population].mean())
 
 
-def _precision(ranking: GroupedRanking, k: int) -> float:
+def mean_precision(ranking: GroupedRanking, k: int) -> float:
+    """Value of :func:`precision_at_k`."""
     return mean_over_lists(ranking, expected_hits(ranking, k) / np.minimum(k, ranking.sizes))
 
 
-def _recall(ranking: GroupedRanking, k: int) -> float:
+def mean_recall(ranking: GroupedRanking, k: int) -> float:
+    """Value of :func:`recall_at_k`."""
     found = expected_hits(ranking, k)
     return mean_over_lists(ranking, found / np.maximum(ranking.positives, 1))
 
 
-def _hitrate(ranking: GroupedRanking, k: int) -> float:
+def mean_hit(ranking: GroupedRanking, k: int) -> float:
+    """Value of :func:`hitrate_at_k`."""
     return mean_over_lists(ranking, expected_first_positive(ranking, k)[0])
 
 
-def _mrr(ranking: GroupedRanking, k: int) -> float:
+def mean_reciprocal_rank(ranking: GroupedRanking, k: int) -> float:
+    """Value of :func:`mrr_at_k`."""
     return mean_over_lists(ranking, expected_first_positive(ranking, k)[1])
 
 
-def _ndcg(ranking: GroupedRanking, k: int) -> float:
+def mean_ndcg(ranking: GroupedRanking, k: int) -> float:
+    """Value of :func:`ndcg_at_k`."""
     ideal = ideal_gain(ranking, k)
     return mean_over_lists(
         ranking, expected_gain(ranking, k) / np.where(ranking.positives > 0, ideal, 1.0)
     )
 
 
-def _map(ranking: GroupedRanking, k: int, divisor: Divisor = "cut") -> float:
+def mean_average_precision(ranking: GroupedRanking, k: int, divisor: Divisor = "cut") -> float:
+    """Value of :func:`map_at_k`."""
     if divisor not in get_args(Divisor):
         raise ConfigError(unknown_option("map_at_k", "divisor", get_args(Divisor), divisor))
     positives = np.maximum(ranking.positives, 1)
@@ -71,7 +77,8 @@ def _map(ranking: GroupedRanking, k: int, divisor: Divisor = "cut") -> float:
     return mean_over_lists(ranking, expected_precision_sum(ranking, k) / most)
 
 
-def _gauc(ranking: GroupedRanking) -> float:
+def grouped_auc(ranking: GroupedRanking) -> float:
+    """Value of :func:`gauc`: pairs won by positives, summed over their blocks; ties count half."""
     negatives = ranking.sizes - ranking.positives
     block_negatives = ranking.block_size - ranking.block_positives
     negatives_ahead = ranking.block_ahead - ranking.positives_ahead
@@ -83,19 +90,10 @@ def _gauc(ranking: GroupedRanking) -> float:
     return ratio(float(areas @ weight), int(weight.sum()), "no group has both classes")
 
 
-def _gauc_coverage(ranking: GroupedRanking) -> float:
+def grouped_share(ranking: GroupedRanking) -> float:
+    """Value of :func:`gauc_coverage`."""
     mixed = (ranking.positives > 0) & (ranking.positives < ranking.sizes)
     return float(ranking.sizes[mixed].sum() / ranking.sizes.sum())
-
-
-PRECISION_AT_K = _precision
-RECALL_AT_K = _recall
-HITRATE_AT_K = _hitrate
-MRR_AT_K = _mrr
-NDCG_AT_K = _ndcg
-MAP_AT_K = _map
-GAUC = _gauc
-GAUC_COVERAGE = _gauc_coverage
 
 
 def score_distance(data: Observations) -> float:
@@ -122,7 +120,7 @@ def gauc(labels: Any, predictions: Any, groups: Any) -> float:
     >>> gauc([0, 1, 0, 1, 1], [0.1, 0.9, 0.8, 0.3, 0.5], ["a", "a", "b", "b", "c"])
     0.5
     """
-    return GAUC(_ranking("gauc", labels, predictions, groups))
+    return grouped_auc(_ranking("gauc", labels, predictions, groups))
 
 
 @metric
@@ -132,7 +130,7 @@ def gauc_coverage(labels: Any, predictions: Any, groups: Any) -> float:
     >>> gauc_coverage([0, 1, 0, 1, 1], [0.1, 0.9, 0.8, 0.3, 0.5], ["a", "a", "b", "b", "c"])
     0.8
     """
-    return GAUC_COVERAGE(_ranking("gauc_coverage", labels, predictions, groups))
+    return grouped_share(_ranking("gauc_coverage", labels, predictions, groups))
 
 
 @metric
@@ -142,7 +140,7 @@ def precision_at_k(labels: Any, predictions: Any, groups: Any, k: int) -> float:
     >>> precision_at_k([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.6], [7, 7, 7, 7], k=3)
     0.6666666666666666
     """
-    return PRECISION_AT_K(_ranking("precision_at_k", labels, predictions, groups), _k(k))
+    return mean_precision(*_lists("precision_at_k", labels, predictions, groups, k))
 
 
 @metric
@@ -152,7 +150,7 @@ def recall_at_k(labels: Any, predictions: Any, groups: Any, k: int) -> float:
     >>> recall_at_k([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.6], [7, 7, 7, 7], k=2)
     0.5
     """
-    return RECALL_AT_K(_ranking("recall_at_k", labels, predictions, groups), _k(k))
+    return mean_recall(*_lists("recall_at_k", labels, predictions, groups, k))
 
 
 @metric
@@ -164,7 +162,7 @@ def hitrate_at_k(labels: Any, predictions: Any, groups: Any, k: int) -> float:
     >>> round(hitrate_at_k([0, 1, 0], [0.5, 0.5, 0.5], [7, 7, 7], k=1), 4)
     0.3333
     """
-    return HITRATE_AT_K(_ranking("hitrate_at_k", labels, predictions, groups), _k(k))
+    return mean_hit(*_lists("hitrate_at_k", labels, predictions, groups, k))
 
 
 @metric
@@ -174,7 +172,7 @@ def mrr_at_k(labels: Any, predictions: Any, groups: Any, k: int) -> float:
     >>> mrr_at_k([0, 1, 1], [0.9, 0.8, 0.7], [7, 7, 7], k=3)
     0.5
     """
-    return MRR_AT_K(_ranking("mrr_at_k", labels, predictions, groups), _k(k))
+    return mean_reciprocal_rank(*_lists("mrr_at_k", labels, predictions, groups, k))
 
 
 @metric
@@ -188,7 +186,7 @@ def ndcg_at_k(labels: Any, predictions: Any, groups: Any, k: int) -> float:
     >>> round(ndcg_at_k([2, 1, 0], [0.7, 0.9, 0.8], [7, 7, 7], k=3), 4)
     0.6885
     """
-    return NDCG_AT_K(_ranking("ndcg_at_k", labels, predictions, groups), _k(k))
+    return mean_ndcg(*_lists("ndcg_at_k", labels, predictions, groups, k))
 
 
 @metric
@@ -202,7 +200,7 @@ def map_at_k(labels: Any, predictions: Any, groups: Any, k: int, divisor: Diviso
     >>> map_at_k([1, 1, 1], [0.9, 0.8, 0.7], [7, 7, 7], k=2)
     1.0
     """
-    return MAP_AT_K(_ranking("map_at_k", labels, predictions, groups), _k(k), divisor)
+    return mean_average_precision(*_lists("map_at_k", labels, predictions, groups, k), divisor)
 
 
 @metric
@@ -221,5 +219,8 @@ def _ranking(owner: str, labels: Any, predictions: Any, groups: Any) -> GroupedR
     return grouped_ranking(observe("binary", labels, predictions, groups=groups))
 
 
-def _k(k: int) -> int:
-    return check_k("ranking metric", k)
+def _lists(
+    owner: str, labels: Any, predictions: Any, groups: Any, k: Any
+) -> tuple[GroupedRanking, int]:
+    k = check_k(owner, k)
+    return _ranking(owner, labels, predictions, groups), k

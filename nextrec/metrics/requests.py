@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextrec.errors import ConfigError, did_you_mean, invalid
+from nextrec.metrics.accumulators import can_stream
 from nextrec.metrics.definitions import Mode, NamedMetric, metric_mode, parse_metric
 from nextrec.tasks import Task
 
@@ -63,6 +64,7 @@ def resolve_metrics(
     tasks: Sequence[Task],
     owner: str = "metrics",
     has_groups: bool = True,
+    streaming: bool = False,
 ) -> tuple[Request, ...]:
     """What to compute, checked before anything is trained.
 
@@ -72,6 +74,7 @@ def resolve_metrics(
         tasks: those of the model.
         owner: whose parameter an error names.
         has_groups: False: there will be no group ids, so leave out the defaults that need them.
+        streaming: True: rows will be forgotten, so leave out the defaults that need them all.
 
     Raises:
         ConfigError: with every problem at once: unknown metric or target, a metric that fits no
@@ -86,7 +89,7 @@ def resolve_metrics(
     """
     problems: list[str] = []
     if not metrics:
-        found = list(_defaults(tasks, has_groups))
+        found = list(_defaults(tasks, has_groups, streaming))
     elif isinstance(metrics, Mapping):
         found = list(_by_target(metrics, tasks, owner, problems))
     else:
@@ -127,10 +130,11 @@ def _request(task: Task, name: str, tasks: Sequence[Task]) -> Request:
     return Request(None if len(tasks) == 1 else task.name, name)
 
 
-def _defaults(tasks: Sequence[Task], has_groups: bool) -> Iterator[Request]:
+def _defaults(tasks: Sequence[Task], has_groups: bool, streaming: bool) -> Iterator[Request]:
     for task in tasks:
         for name in TASK_DEFAULT_METRICS[task.kind]:
-            if has_groups or not parse_metric(name).metric.needs_groups:
+            grouped = parse_metric(name).metric.needs_groups
+            if (has_groups or not grouped) and (not streaming or can_stream(name, task.kind)):
                 yield _request(task, name, tasks)
 
 

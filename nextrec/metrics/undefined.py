@@ -57,7 +57,7 @@ def value_or_undefined(function: Callable[[], float]) -> float:
         return Undefined(str(error))
     if isinstance(value, Undefined):
         return value
-    return float(value) if math.isfinite(value) else Undefined("the value overflows a float")
+    return float(value) if math.isfinite(value) else Undefined("the value overflows")
 
 
 def metric(function: Callable[P, float]) -> Callable[P, float]:

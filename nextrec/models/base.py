@@ -52,6 +52,7 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         init_arguments: what the constructor was given.
     """
 
+    init_arguments: dict[str, Any]
     groups: ClassVar[tuple[str, ...]] = ()
     """Roles of features; the constructor then takes ``{group}_{kind}_features`` lists."""
 
@@ -106,7 +107,8 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         self.dense_l1_reg = _strength(self, "dense_l1_reg", dense_l1_reg)
         self.dense_l2_reg = _strength(self, "dense_l2_reg", dense_l2_reg)
         self.early_stop_patience = early_stop_patience
-        self.session: Session = create_session(session_id)
+        self._planned_session = create_session(session_id)
+        self.session: Session = self._planned_session
         self.history: list[dict[str, Any]] = []
         self.prediction_layer = PredictionLayer.of(self.tasks, use_bias=False)
         compile_options = {key: options.pop(key) for key in COMPILE_KEYS if key in options}
@@ -323,6 +325,17 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
     def session_path(self) -> Path:
         """The run's folder; made when something is written."""
         return Path(self.session.root)
+
+    def claim_session(self, new_run: bool = False) -> Session:
+        """Make the run's folder; a name that is taken gets ``-2``, ``-3``.
+
+        Args:
+            new_run: do not go on in a folder that holds a run of this model already.
+        """
+        if new_run and self.checkpoint_path.exists():
+            self.session = self._planned_session
+        self.session = self.session.claim()
+        return self.session
 
     @property
     def checkpoint_path(self) -> Path:

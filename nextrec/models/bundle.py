@@ -175,9 +175,8 @@ def save_model(
     verbose: bool = True,
 ) -> Path:
     """Write a ``.model`` file, by default into the session."""
-    path = resolve_save_path(
-        save_path, model.session_path, model.model_name, ".model", add_timestamp
-    )
+    default = model.claim_session().root
+    path = resolve_save_path(save_path, default, model.model_name, ".model", add_timestamp)
     written = write_weights(model, path)
     if verbose:
         logger.info("model saved to %s", written)

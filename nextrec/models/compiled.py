@@ -68,8 +68,10 @@ class Compiled:
             )
         return self.instance
 
-    def build_scheduler(self, steps_per_epoch: int | None, epochs: int) -> SchedulerHandle | None:
-        """A scheduler over the built optimizer."""
+    def build_scheduler(
+        self, steps_per_epoch: int | None, epochs: int, mode: str
+    ) -> SchedulerHandle | None:
+        """A scheduler over the built optimizer; ``mode`` says which way its metric is better."""
         assert self.instance is not None
         return build_scheduler(
             self.scheduler,
@@ -77,6 +79,7 @@ class Compiled:
             self.scheduler_params or {},
             steps_per_epoch=steps_per_epoch,
             epochs=epochs,
+            mode=mode,
         )
 
     def row_mode(self) -> Callable[[], AbstractContextManager[None]]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from nextrec.data.batch import Batch, as_batch
-from nextrec.data.dataloader import BatchLoader
+from nextrec.data.loaders import BatchLoader
 from nextrec.data.sources import column_names
 from nextrec.data.store import PackedStore
-from nextrec.errors import ConfigError, did_you_mean
+from nextrec.errors import ConfigError, DataError, did_you_mean, invalid
+from nextrec.features import TableFeature
 from nextrec.loss import check_labels
 from nextrec.metrics import Request
+from nextrec.training.seed import preserve_rng
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -34,20 +37,28 @@ def make_store(
         group_column: a column carried beside the model's id columns.
     """
     carried = list(dict.fromkeys([*model.id_columns, *([group_column] if group_column else [])]))
-    store = PackedStore.from_data(
+    return PackedStore.from_data(
         data,
         model.features,
         model.target_columns,
         id_columns=carried,
         weight_column=weight_column,
         require_labels=require_labels,
+        check_labels=label_check(model),
     )
-    if store.labels is not None:
-        check_labels(store.labels, model.tasks)
-    return store
+
+
+def label_check(model: BaseModel) -> Callable[[np.ndarray, int], None]:
+    """A function that judges labels ``(B, T)`` by the model's tasks."""
+
+    def check(labels: np.ndarray, first_row: int) -> None:
+        check_labels(labels, model.tasks, first_row=first_row)
+
+    return check
 
 
 def make_loader(
+    model: BaseModel,
     store: PackedStore,
     batch_size: int,
     *,
@@ -55,8 +66,10 @@ def make_loader(
     seed: int = 0,
     drop_last: bool = False,
 ) -> BatchLoader:
-    """Batches of a store."""
-    return BatchLoader(store, batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+    """Batches of a store that :func:`make_store` packed for the model."""
+    loader = BatchLoader(store, batch_size, shuffle, seed=seed, drop_last=drop_last)
+    loader.packed_for = model.features  # type: ignore[attr-defined]
+    return loader
 
 
 def is_loader(data: Any) -> bool:
@@ -64,21 +77,48 @@ def is_loader(data: Any) -> bool:
     return isinstance(data, (DataLoader, BatchLoader))
 
 
-def preparer(model: BaseModel, require_labels: bool = True) -> Callable[[Any], Batch]:
-    """A function that makes what a loader yields a checked batch on the model's device."""
+def preparer(model: BaseModel, loader: Any, require_labels: bool = True) -> Callable[[Any], Batch]:
+    """A function that makes what a loader yields a checked batch on the model's device.
+
+    Batches of :func:`make_loader` were checked when their store was packed; others are checked
+    one by one.
+    """
     device = model.device
     on_cpu = device.type == "cpu"
+    checked = getattr(loader, "packed_for", None) is model.features
 
     def prepare(raw: Any) -> Batch:
-        if isinstance(raw, Batch):
-            batch = raw
-        else:
-            batch = as_batch(raw, model.features, model.target_columns, require_labels)
-            if batch.labels is not None:
-                check_labels(batch.labels, model.tasks)
+        batch = raw if checked else _checked(model, raw, require_labels)
         return batch if on_cpu else batch.to(device)
 
     return prepare
+
+
+def _checked(model: BaseModel, raw: Any, require_labels: bool) -> Batch:
+    """A batch of a loader of the user's own, with the checks that a store makes once."""
+    batch = as_batch(raw, model.features, model.target_columns, require_labels=require_labels)
+    if batch is raw:  # packed for another set of features, perhaps of other sizes
+        for feature in model.features.embedded:
+            _check_range(batch.features[feature.name], feature)
+        if batch.labels is not None and batch.targets != tuple(model.target_columns):
+            must_be = f"those of the model, {model.target_columns}"
+            raise DataError(invalid("data loader", "target", must_be, list(batch.targets)))
+        if batch.labels is None and require_labels:
+            raise DataError("the loader's batches have no labels; name its `target`.")
+    if batch.labels is not None:
+        check_labels(batch.labels, model.tasks)
+    return batch
+
+
+def _check_range(ids: torch.Tensor, feature: TableFeature) -> None:
+    low, high = ids.aminmax()
+    if low < 0 or high >= feature.vocab_size:
+        outside = (ids < 0) | (ids >= feature.vocab_size)
+        place = outside.nonzero()[0].tolist()
+        raise DataError(
+            f"feature {feature.name!r}: row {place[0]} of a batch has the id "
+            f"{int(ids[tuple(place)])}; the vocabulary has {feature.vocab_size} ids, from 0."
+        )
 
 
 def grouping(
@@ -108,21 +148,19 @@ def grouping(
 
 
 def loader_id_columns(loader: Any) -> tuple[str, ...]:
-    """Id columns that a loader of ours carries, or that its first batch has."""
-    dataset = getattr(loader, "dataset", None)
-    if isinstance(dataset, PackedStore):
-        return tuple(dataset.ids)
-    known = getattr(loader, "id_columns", None)
-    if known is not None:
-        return tuple(known)
-    # Looking at one batch must not move the stream that shuffles the user's own loader.
-    with torch.random.fork_rng():
+    """Id columns that a loader's batches carry."""
+    if isinstance(getattr(loader, "store", None), PackedStore):
+        return tuple(loader.store.data.ids)
+    schema = getattr(getattr(loader, "dataset", None), "schema", None)
+    if schema is not None:
+        return tuple(schema.id_columns)
+    with preserve_rng():  # looking must not move the stream that shuffles the user's loader
         first: Any = next(iter(loader), None)
-    ids = first["ids"] if isinstance(first, (dict, Batch)) else None
+    ids = first["ids"] if isinstance(first, (dict, Batch)) and "ids" in first else None
     return tuple(ids or ())
 
 
-def rows_of(loader: Iterable[Any]) -> int | None:
-    """Rows that a loader will give, when it is known beforehand."""
-    dataset = getattr(loader, "dataset", None)
-    return len(dataset) if isinstance(dataset, PackedStore) else None
+def rows_of(loader: Any) -> int | None:
+    """Rows that a loader will give, where it is known beforehand."""
+    store = getattr(loader, "store", None)
+    return len(store) if isinstance(store, PackedStore) else None

@@ -21,7 +21,7 @@ def get_input(
     model: BaseModel, batch: Any, require_labels: bool
 ) -> tuple[Mapping[str, Tensor], Tensor | None]:
     """Columns and labels of a batch on the model's device; labels ``(B,)`` or ``(B, T)``."""
-    ready = preparer(model, require_labels)(batch)
+    ready = preparer(model, None, require_labels)(batch)
     labels = ready.labels
     if labels is None:
         if require_labels:

@@ -14,7 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from nextrec._files import atomic_path
-from nextrec.data.sources import frame_kind, scan
+from nextrec.data.batch import Schema, pack
+from nextrec.data.sources import column_names, frame_kind, scan
+from nextrec.data.store import PackedStore
 from nextrec.errors import ConfigError, DataError, unknown_option
 from nextrec.models import inputs
 from nextrec.models.evaluation import predictions
@@ -66,17 +68,9 @@ def _pieces(
     model: BaseModel, data: Any, batch_size: int, chunk_rows: int, with_ids: bool
 ) -> Iterator[pa.Table]:
     """Tables of ids and predictions; at least one, or the data is refused as empty."""
-    prepare = inputs.preparer(model, require_labels=False)
-    if inputs.is_loader(data):
-        loaders: Iterator[Any] = iter([data])
-    else:
-        columns = [*model.features.names, *(model.id_columns if with_ids else ())]
-        loaders = (
-            inputs.make_loader(store, batch_size)
-            for store in inputs.stream_stores(model, scan(data, columns, chunk_rows), with_ids)
-        )
     empty = True
-    for loader in loaders:
+    for loader in _loaders(model, data, batch_size, chunk_rows, with_ids):
+        prepare = inputs.preparer(model, loader, require_labels=False)
         ids: list[dict[str, Any]] = []
         scores: list[np.ndarray] = []
         for batch, _, score in predictions(model, loader, prepare):
@@ -87,6 +81,24 @@ def _pieces(
             yield _table(model, ids, np.concatenate(scores))
     if empty:
         raise DataError("predict: the data is empty.")
+
+
+def _loaders(
+    model: BaseModel, data: Any, batch_size: int, chunk_rows: int, with_ids: bool
+) -> Iterator[Any]:
+    """The loader given, or one for each chunk of the data."""
+    if inputs.is_loader(data):
+        yield data
+        return
+    ids = tuple(model.id_columns) if with_ids else ()
+    schema = Schema(model.features, id_columns=ids)
+    columns = schema.columns(column_names(data))
+    first_row = 0
+    for chunk in scan(data, columns, chunk_rows):
+        if chunk.num_rows:
+            store = PackedStore(pack(pa.Table.from_batches([chunk]), schema, first_row))
+            yield inputs.make_loader(model, store, batch_size)
+            first_row += chunk.num_rows
 
 
 def _ids_of(model: BaseModel, batch: Any) -> dict[str, Any]:
@@ -127,7 +139,7 @@ def _destination(
 ) -> tuple[Path, str]:
     ending = Path(save_path).suffix.lstrip(".").lower()
     kind = save_format or (ending if ending in FORMATS else "csv")
-    default = model.session.predictions_dir
+    default = model.claim_session().predictions_dir
     path = resolve_save_path(save_path, default, f"{model.model_name}_predictions", f".{kind}")
     return Path(path), kind
 

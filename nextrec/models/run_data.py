@@ -49,31 +49,44 @@ def load_run_data(
         judged = train_data if valid_data is None else valid_data
         requests, column = inputs.grouping(requests, judged, options.user_id_column, named, "fit")
     make = partial(inputs.make_store, model, weight_column=options.weight_column)
-    train_column = column if train_metrics else None
-    if valid_data is None and share is not None:
-        if inputs.is_loader(train_data):
+    train, valid = train_data, valid_data
+    if valid is None and share is not None:
+        if inputs.is_loader(train):
             raise ConfigError("fit: `validation_split` needs data that is not a loader yet.")
-        whole = make(train_data, group_column=column)
-        kept, held = _split(train_data, len(whole), options, share, seed)
+        whole = make(train, group_column=column)
+        kept, held = _split(train, len(whole), options, share, seed)
         train, valid = whole.subset(kept), whole.subset(held)
-    else:
-        train, valid = train_data, valid_data
-        if not inputs.is_loader(train):
-            train = make(train, group_column=train_column)
-        if valid is not None and not inputs.is_loader(valid):
-            valid = make(valid, group_column=column)
-    if isinstance(train, PackedStore):
-        train = inputs.make_loader(
-            train,
-            options.batch_size,
-            shuffle=options.shuffle,
-            seed=seed,
-            drop_last=options.drop_last,
-        )
-    if isinstance(valid, PackedStore):
-        size = options.eval_batch_size or max(options.batch_size, 4096)
-        valid = inputs.make_loader(valid, size)
-    return RunData(train, valid, requests, column, train_metrics)
+    elif not inputs.is_loader(train):
+        train = make(train, group_column=column if train_metrics else None)
+    if valid is not None and not inputs.is_loader(valid) and not isinstance(valid, PackedStore):
+        valid = make(valid, group_column=column)
+    return RunData(
+        _train_loader(model, train, options, seed),
+        _valid_loader(model, valid, options),
+        requests,
+        column,
+        train_metrics,
+    )
+
+
+def _train_loader(model: BaseModel, train: Any, options: FitOptions, seed: int) -> Any:
+    if not isinstance(train, PackedStore):
+        return train
+    return inputs.make_loader(
+        model,
+        train,
+        options.batch_size,
+        shuffle=options.shuffle,
+        seed=seed,
+        drop_last=options.drop_last,
+    )
+
+
+def _valid_loader(model: BaseModel, valid: Any, options: FitOptions) -> Any:
+    if not isinstance(valid, PackedStore):
+        return valid
+    size = options.eval_batch_size or max(options.batch_size, 4096)
+    return inputs.make_loader(model, valid, size)
 
 
 def _split(
@@ -88,7 +101,8 @@ def _split(
         raise ConfigError(invalid("fit", "split_column", must_be, None))
     order = groups = None
     if method != "random":
-        names = [column] + ([options.user_id_column] if method == "user_time" else [])
+        assert column is not None
+        names = [column, *([options.user_id_column] if method == "user_time" else [])]
         table = read_table_of(data, names)
         order = table[column].to_numpy()
         groups = table[names[-1]].to_numpy() if method == "user_time" else None
@@ -111,14 +125,15 @@ def find_monitor(data: RunData, options: FitOptions) -> tuple[str, str]:
 
 def check_monitor(model: BaseModel, data: RunData, monitor: str) -> None:
     """Refuse validation labels on which the monitor is undefined, whatever is predicted."""
-    store = getattr(data.valid, "dataset", None)
+    store = getattr(data.valid, "store", None)
     chosen = [request for request in data.requests if request.key == monitor]
-    if not isinstance(store, PackedStore) or store.labels is None or not chosen:
+    if not isinstance(store, PackedStore) or store.data.labels is None or not chosen:
         return
-    groups = None if data.group_column is None else np.asarray(store.ids[data.group_column])
+    groups = None if data.group_column is None else store.data.ids[data.group_column]
     evaluator = Evaluator(chosen, model.tasks)
-    scores = np.random.default_rng(0).dirichlet(np.ones(model.num_logits), len(store))
-    evaluator.update(scores, store.labels.numpy(), groups=groups)
+    # Any predictions do; rows that sum to 1 are probabilities for every kind of task.
+    scores = np.random.default_rng(0).dirichlet(np.ones(model.num_logits + 1), len(store))[:, 1:]
+    evaluator.update(scores, store.data.labels.numpy(), groups=groups)
     values = evaluator.compute()
     if np.isnan(values[monitor]):
         reason = values.reasons.get(monitor, "no value")

@@ -79,7 +79,7 @@ def _validation(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     if data.valid is None:
         return None, None
-    prepare = inputs.preparer(model)
+    prepare = inputs.preparer(model, data.valid)
     labels, scores = [], []
     for batch, _, score in predictions(model, data.valid, prepare, options.precision):
         assert batch.labels is not None

@@ -27,7 +27,7 @@ from nextrec.training.device import autocast_for
 from nextrec.training.logging import setup_logger
 from nextrec.training.progress import Progress
 from nextrec.training.session import Session
-from nextrec.training.trainer import Trainer, TrainOptions
+from nextrec.training.trainer import Trainer, TrainOptions, length_of
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -47,8 +47,9 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
     monitor, mode = find_monitor(data, options)
     if data.valid is not None:
         check_monitor(model, data, monitor)
-    model.session = Session.reopen(resumed.parent) if resumed else model.session.claim()
-    setup_logger(model.session_path)
+    if resumed:
+        model.session = Session.reopen(resumed.parent)
+    setup_logger(model.claim_session(new_run=resumed is None))
     stopping = _early_stopping(model, data, options, monitor, mode)
     trainer = Trainer(
         model,
@@ -60,11 +61,11 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
             dense_l1=model.dense_l1_reg,
             dense_l2=model.dense_l2_reg,
         ),
-        prepare=inputs.preparer(model),
+        prepare=inputs.preparer(model, data.train),
         row_mode=model.compiled.row_mode(),
         autocast=partial(autocast_for, model.device, options.precision),
         device=model.device,
-        scheduler=model.compiled.build_scheduler(_length(data.train), options.epochs),
+        scheduler=model.compiled.build_scheduler(length_of(data.train), options.epochs, mode),
         callbacks=_callbacks(model, options, stopping),
         progress=Progress(enabled=options.progress, logger=logger),
         monitor=monitor if data.valid is not None else None,
@@ -92,7 +93,10 @@ def _early_stopping(
     if data.valid is None:
         return None
     patience = options.early_stop_patience or model.early_stop_patience
-    save_best = partial(bundle.write_weights, model, model.best_path)
+
+    def save_best() -> None:
+        bundle.write_weights(model, model.best_path)
+
     return EarlyStopping(monitor, mode, patience, options.min_delta, save_best)
 
 
@@ -143,7 +147,6 @@ def _validator(
         evaluate_loader,
         model,
         requests=data.requests,
-        prepare=inputs.preparer(model),
         group_column=data.group_column,
         precision=options.precision,
     )
@@ -151,7 +154,8 @@ def _validator(
     def validate() -> dict[str, Any]:
         record: dict[str, Any] = {}
         for part, loader in parts.items():
-            values = measure(loader, with_loss=part == "valid")
+            prepare = inputs.preparer(model, loader)
+            values = measure(loader, prepare=prepare, with_loss=part == "valid")
             if part == "valid":
                 record["valid_loss"] = values.pop("loss")
             prefix = "" if part == "valid" else "train_"
@@ -180,13 +184,6 @@ def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int
         "optimizer": str(model.compiled.optimizer),
         "validated": data.valid is not None,
     }
-
-
-def _length(loader: Any) -> int | None:
-    try:
-        return len(loader)
-    except TypeError:
-        return None
 
 
 def _take_best(model: BaseModel, stopping: EarlyStopping | None) -> None:
@@ -223,12 +220,12 @@ def evaluate(
         )
     if not inputs.is_loader(data):
         store = inputs.make_store(model, data, group_column=column, weight_column=weight_column)
-        data = inputs.make_loader(store, batch_size)
+        data = inputs.make_loader(model, store, batch_size)
     return evaluate_loader(
         model,
         data,
         requests,
-        inputs.preparer(model),
+        inputs.preparer(model, data),
         group_column=column,
         groups=groups,
         streaming=streaming,
@@ -253,7 +250,7 @@ def train_epoch(model: BaseModel, loader: Iterable[Any]) -> float:
         model.objective,
         model.compiled.build(model),
         TrainOptions(epochs=1, dense_l1=model.dense_l1_reg, dense_l2=model.dense_l2_reg),
-        prepare=inputs.preparer(model),
+        prepare=inputs.preparer(model, loader),
         row_mode=model.compiled.row_mode(),
         autocast=nullcontext,
         device=model.device,

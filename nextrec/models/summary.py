@@ -49,7 +49,7 @@ def _features(model: BaseModel) -> str:
 
 def _parameters(model: BaseModel) -> str:
     rows = [("part", "parameters", "trained", "MiB", "optimizer MiB")]
-    totals = [0, 0, 0.0, 0.0]
+    totals: list[float] = [0, 0, 0.0, 0.0]
     for name, child in model.named_children():
         count = sum(parameter.numel() for parameter in child.parameters())
         trained = sum(p.numel() for p in child.parameters() if p.requires_grad)
@@ -58,8 +58,9 @@ def _parameters(model: BaseModel) -> str:
         memory, state = count * 4 / 2**20, _state_bytes(model, child) / 2**20
         rows.append((name, f"{count:,}", f"{trained:,}", f"{memory:.2f}", f"{state:.2f}"))
         totals = [a + b for a, b in zip(totals, (count, trained, memory, state), strict=True)]
-    count, trained, memory, state = totals
-    rows.append(("total", f"{count:,}", f"{trained:,}", f"{memory:.2f}", f"{state:.2f}"))
+    rows.append(
+        ("total", f"{totals[0]:,}", f"{totals[1]:,}", f"{totals[2]:.2f}", f"{totals[3]:.2f}")
+    )
     return f"Parameters\n{_table(rows)}"
 
 

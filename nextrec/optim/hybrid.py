@@ -67,12 +67,9 @@ class HybridOptimizer(Optimizer):
 
         Tables have their own penalties, of the rows looked up.
         """
-        used = [p for p in self._group("dense") if p.grad is not None]
-        grads = [p.grad for p in used]
-        if used and l2:
-            torch._foreach_add_(grads, used, alpha=2 * l2)
-        if used and l1:
-            torch._foreach_add_(grads, torch._foreach_sign(used), alpha=l1)
+        for weight in self._group("dense"):
+            if weight.grad is not None:
+                weight.grad.add_(weight, alpha=2 * l2).add_(weight.sign(), alpha=l1)
 
     @torch.no_grad()
     def clip_grad_norm_(self, max_norm: float) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from nextrec.errors import ConfigError, invalid, unknown_option
-from nextrec.optim.options import OPTIMIZERS, dense_options, read_options
+from nextrec.optim.options import OPTIMIZERS, option_problems
 from nextrec.optim.schedulers import scheduler_by_name, scheduler_from_object
 from nextrec.optim.schedules import SCHEDULERS, Training
 
@@ -41,8 +41,11 @@ def get_optimizer(
         raise ConfigError(invalid("get_optimizer", "optimizer", must_be, optimizer))
     if optimizer not in OPTIMIZERS:
         raise ConfigError(unknown_option("get_optimizer", "optimizer", OPTIMIZERS, optimizer))
-    read = read_options(optimizer, options, rows=False, owner="get_optimizer")
-    return OPTIMIZERS[optimizer].dense(params, **dense_options(optimizer, read))
+    problems = option_problems(optimizer, options, rows=False, owner="get_optimizer")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    spec = OPTIMIZERS[optimizer]
+    return spec.dense(params, **spec.dense_options(options))
 
 
 def get_scheduler(scheduler: object, optimizer: Optimizer, **kw: Any) -> Any:

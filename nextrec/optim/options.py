@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import optim
 
 from nextrec._registry import Registry
-from nextrec.errors import ConfigError, did_you_mean, invalid
+from nextrec.errors import did_you_mean, invalid
 from nextrec.optim.row_adam import Adam, AdamW
 from nextrec.optim.row_rules import SGD, Adagrad, LazyAdam, RMSprop, RowRule, RowwiseAdagrad
 
@@ -26,10 +26,20 @@ class OptimizerSpec:
     dense: type[optim.Optimizer]
 
     @property
-    def dense_options(self) -> dict[str, Any]:
+    def dense_defaults(self) -> Options:
         """Keywords of the dense class and their defaults."""
         parameters = inspect.signature(self.dense).parameters.values()
         return {p.name: p.default for p in parameters if p.name != "params"}
+
+    def row_options(self, given: Options) -> Options:
+        """Return what the rule takes, with its defaults."""
+        defaults = self.rule.defaults
+        return {key: _plain(given.get(key, default)) for key, default in defaults.items()}
+
+    def dense_options(self, given: Options) -> Options:
+        """Return what the dense class takes, with the rule's defaults: both halves agree."""
+        takes, filled = self.dense_defaults, {**self.rule.defaults, **given}
+        return {key: _plain(value) for key, value in filled.items() if key in takes}
 
 
 OPTIMIZERS: Registry[OptimizerSpec] = Registry("compile", "optimizer")
@@ -41,7 +51,8 @@ OPTIMIZERS.add("adagrad", OptimizerSpec(Adagrad, optim.Adagrad))
 OPTIMIZERS.add("rowwise_adagrad", OptimizerSpec(RowwiseAdagrad, optim.Adagrad))
 OPTIMIZERS.add("rmsprop", OptimizerSpec(RMSprop, optim.RMSprop))
 
-LOOPS = ("fused", "foreach")  # how torch runs its loop over parameters, the best first
+LOOPS = ("fused", "foreach")
+"""How torch runs its loop over parameters, the fastest first; both mean the same."""
 
 _REASONS = {
     "amsgrad": "the running maximum of a row would need every step that it slept through",
@@ -50,47 +61,37 @@ _REASONS = {
 }
 
 
-def read_options(name: str, given: Mapping[str, Any], *, rows: bool, owner: str) -> Options:
-    """Check the options of a named optimizer and fill in the defaults.
+def option_problems(name: str, given: Mapping[str, Any], *, rows: bool, owner: str) -> list[str]:
+    """Return a message for every wrong keyword and value of a named optimizer.
 
     Args:
         name: of the optimizer.
         given: keywords of the user.
         rows: whether tables train in row mode, which takes fewer options than ``torch.optim``.
         owner: whose parameter a message names.
-
-    Raises:
-        ConfigError: all wrong keywords and values at once.
     """
     spec = OPTIMIZERS[name]
-    rule, dense = spec.rule.defaults, spec.dense_options
-    known = {*rule, *(LOOPS if rows else dense)} & {*rule, *dense}
-    problems = []
+    rule, dense = spec.rule.defaults, spec.dense_defaults
+    loops = [key for key in LOOPS if key in dense]
+    known = {*rule, *(loops if rows else dense)}
+    problems: list[str] = []
     for key, value in given.items():
         if key in known:
-            problems += _problems(owner, key, value)
-        elif key in dense:
-            problems.append(_refused(owner, name, key, spec.dense.__name__))
-        else:
+            must_be, fits = _CHECKS.get(key, ("", _anything))
+            problems += [] if fits(value) else [invalid(owner, key, must_be, value)]
+        elif key not in dense:
             near = did_you_mean(key, known)
             problems.append(f"{owner}: optimizer {name!r} has no option {key!r}.{near}")
-    options = {**rule, **given}
-    if not problems and options.get("nesterov") and not options["momentum"]:
-        problems.append(invalid(owner, "momentum", "above 0 with nesterov", options["momentum"]))
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return options
+        elif value != dense[key]:
+            problems.append(_refused(owner, name, key, spec.dense.__name__))
+    if given.get("nesterov") and not given.get("momentum"):
+        problems.append(invalid(owner, "momentum", "above 0 with nesterov", given.get("momentum")))
+    return problems
 
 
-def dense_options(name: str, options: Options) -> Options:
-    """Keep the options that the dense class takes."""
-    takes = OPTIMIZERS[name].dense_options
-    return {key: value for key, value in options.items() if key in takes}
-
-
-def row_options(name: str, options: Options) -> Options:
-    """Keep the options that the rule takes."""
-    return {key: options[key] for key in OPTIMIZERS[name].rule.defaults}
+def _plain(value: Any) -> Any:
+    """A YAML list means the tuple (of betas), which options are compared with later."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _refused(owner: str, name: str, key: str, dense: str) -> str:
@@ -101,40 +102,41 @@ def _refused(owner: str, name: str, key: str, dense: str) -> str:
     )
 
 
-def _number(value: object) -> bool:
+def _number(value: Any) -> bool:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(float(value))  # type: ignore[arg-type]
+    return plain and math.isfinite(value)
 
 
-def _share(value: object) -> bool:
-    return _number(value) and 0 <= value < 1  # type: ignore[operator]
+def _share(value: Any) -> bool:
+    return _number(value) and 0 <= value < 1
 
 
-def _pair_of_shares(value: object) -> bool:
+def _pair_of_shares(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(_share, value))
 
 
-def _not_negative(value: object) -> bool:
-    return _number(value) and value >= 0  # type: ignore[operator]
+def _not_negative(value: Any) -> bool:
+    return _number(value) and value >= 0
 
 
-def _flag(value: object) -> bool:
+def _flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-_CHECKS: dict[str, tuple[str, Callable[[object], bool]]] = {
-    **dict.fromkeys(
-        ("lr", "eps", "weight_decay", "lr_decay", "initial_accumulator_value"),
-        ("a finite number >= 0", _not_negative),
-    ),
+def _anything(value: Any) -> bool:
+    return True
+
+
+_SIZE = ("a finite number >= 0", _not_negative)
+_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "lr": _SIZE,
+    "eps": _SIZE,
+    "weight_decay": _SIZE,
+    "lr_decay": _SIZE,
+    "initial_accumulator_value": _SIZE,
     "dampening": ("a finite number", _number),
     "momentum": ("a number in [0, 1)", _share),
     "alpha": ("a number in [0, 1)", _share),
     "betas": ("two numbers in [0, 1)", _pair_of_shares),
     "nesterov": ("True or False", _flag),
 }
-
-
-def _problems(owner: str, key: str, value: object) -> Iterable[str]:
-    must_be, fits = _CHECKS.get(key, ("", lambda _: True))
-    return [] if fits(value) else [invalid(owner, key, must_be, value)]

@@ -20,8 +20,10 @@ Gauss rule of two nodes in ``1/g`` gives it from the moments ``S, U_1, U_2, U_3`
     c = \frac{u_2 - u_1^2}{u_1 u_3 - u_2^2}, \quad a = c u_1, \quad b = \frac{1 + c u_2}{u_1}
 
 with ``u_i = U_i / S``. It is exact for one or two steps, exact where ``sqrt(v)`` is far above
-eps, and matches three orders where it is far below. (One node at the mean lag is 1e-2 off there
-after the first steps; two nodes are 1e-3 off at worst and below 1e-6 from step 100 on.)
+eps, and matches three orders where it is far below; one node at the mean lag, the simpler choice,
+is up to 0.2 off at the first steps. Against ``torch.optim.Adam`` over 650 steps of random touches
+with gradients of 1e-6 to 1e2, weights deviate by 6e-7 of the distance moved on average and by
+4e-5 at worst; betas of (0.9, 0.95), where eps grows faster over the lag, give 3e-5 and 6e-4.
 """
 
 from __future__ import annotations

@@ -152,7 +152,8 @@ class Adagrad(RowRule):
         "initial_accumulator_value": 0.0,
         "eps": 1e-10,
     }
-    columns = ("sum",)  # without the initial value, so that it can start as untouched zeros
+    columns: tuple[str, ...] = ("sum",)
+    """Without the initial value, so that it can start as untouched zeros."""
 
     def update(self, block: RowBlock, grad: Tensor, now: int) -> None:
         """Add the squares, divide by the root of their sum."""

@@ -77,6 +77,7 @@ class RowTable:
         penalties: Sequence[Penalty] = (),
     ) -> None:
         self.weight = weight
+        self.width = weight.shape[1]
         self.padding_rows = None if padding_rows is None else padding_rows.unique()
         self.penalties = _check_penalties(penalties, len(weight))
         self.source: RowSource | None = None
@@ -98,7 +99,7 @@ class RowTable:
             return F.embedding(rows, self.weight)
         merge = self.merges.merge(rows, len(self.weight))
         block = self._load(merge.rows)
-        leaf = merge.expand(block.weight).view(*rows.shape, -1).requires_grad_()
+        leaf = merge.expand(block.weight).view(*rows.shape, self.width).requires_grad_()
         self._tape.append(_Lookup(merge, block, leaf))
         return leaf
 
@@ -108,7 +109,7 @@ class RowTable:
         if self.source is None or not self.source.owes(self):
             return F.embedding(rows, self.weight)
         merge = Merge(rows.reshape(-1), len(self.weight))
-        return merge.expand(self._load(merge.rows).weight).view(*rows.shape, -1)
+        return merge.expand(self._load(merge.rows).weight).view(*rows.shape, self.width)
 
     def gradient(self) -> tuple[Tensor, Tensor] | None:
         """Return ``(U,)`` distinct rows and their ``(U, D)`` gradient, or ``None`` without one."""

@@ -22,7 +22,7 @@ from nextrec.errors import CheckpointError, TrainingError
 from nextrec.optim import HybridOptimizer, RowTable, SchedulerHandle
 from nextrec.training.callbacks import Callback
 from nextrec.training.checkpoint import pack, read_state, unpack, write_state
-from nextrec.training.progress import Progress
+from nextrec.training.progress import EpochMeter, Progress
 from nextrec.training.seed import RngState
 
 logger = logging.getLogger("nextrec")
@@ -151,8 +151,8 @@ class Trainer:
         self.module.train()
         self._loss_sum.fill_(state.loss_in_epoch)
         rows_before = state.rows_in_epoch
-        total = len(loader) if hasattr(loader, "__len__") and _has_length(loader) else None
-        with self.row_mode(), self.progress.epoch(state.epoch, self.options.epochs, total) as bar:
+        total = length_of(loader)
+        with self.row_mode(), self._progress_of(total) as bar:
             for batch, waited in self._timed(self._batches(loader)):
                 loss = self.step(batch)
                 bar.update(len(batch), loss.item, waited)
@@ -161,6 +161,10 @@ class Trainer:
         if state.step_in_epoch == 0:
             raise TrainingError("fit: the training data gave no batch.")
         return self._close_epoch(started, state.rows_in_epoch - rows_before)
+
+    def _progress_of(self, batches: int | None) -> AbstractContextManager[EpochMeter]:
+        done = self.state.step_in_epoch
+        return self.progress.epoch(self.state.epoch, self.options.epochs, batches, done)
 
     def _close_epoch(self, started: float, rows: int) -> dict[str, Any]:
         seconds = time.perf_counter() - started
@@ -366,9 +370,9 @@ def row_gradients(
             storage.reader = None
 
 
-def _has_length(loader: Any) -> bool:
+def length_of(loader: Any) -> int | None:
+    """Batches of a loader, where it knows them."""
     try:
-        len(loader)
+        return len(loader)
     except TypeError:
-        return False
-    return True
+        return None

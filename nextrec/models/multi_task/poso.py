@@ -239,10 +239,11 @@ class POSO(BaseModel):
                 "activation": gate_activation,
                 "use_bias": gate_use_bias,
             }
-            self.towers = nn.ModuleList(self._gated_tower({**shared, **each}) for each in towers)
+            gated = [self._gated_tower({**shared, **each}) for each in towers]
+            self.towers = nn.ModuleList(gated)
             self.heads = nn.ModuleList(
                 nn.Linear(tower.out_features, size)
-                for tower, size in zip(self.towers, sizes, strict=True)
+                for tower, size in zip(gated, sizes, strict=True)
             )
             return
         self.mmoe = POSOMMoE(

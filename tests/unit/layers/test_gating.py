@@ -51,9 +51,9 @@ def test_bank_is_so_many_stacks(norm, activation, training):
             stack(torch.randn(8, 6))
     bank = ExpertBank(3, 6, (5, 4), activation=activation, norm=norm)
     bank.load_state_dict(stacks.state_dict())
-    bank.train(training)
-    stacks.train(training)
-    x, own = torch.randn(7, 6), torch.randn(7, 3, 6)
+    bank.double().train(training)
+    stacks.double().train(training)
+    x, own = torch.randn(7, 6).double(), torch.randn(7, 3, 6).double()
     torch.testing.assert_close(bank(x), torch.stack([stack(x) for stack in stacks], 1))
     torch.testing.assert_close(
         bank(own), torch.stack([stack(own[:, e]) for e, stack in enumerate(stacks)], 1)

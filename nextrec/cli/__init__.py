@@ -1,0 +1,1 @@
+"""The command line: configs in YAML, checked whole before anything runs."""

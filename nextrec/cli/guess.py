@@ -1,0 +1,186 @@
+"""From what a column holds to what it may be in a model, each guess with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nextrec.cli.profile import MAX_DISTINCT, Profile
+from nextrec.errors import ConfigError, did_you_mean, invalid
+
+Role = Literal["dense", "sparse", "sequence", "later", "left out"]
+
+LABELS = (
+    "label labels target click clicked is_click is_clicked like is_like is_buy buy purchase "
+    "purchased conversion converted is_conversion long_view rating y"
+).split()
+USERS = ("user_id", "userid", "uid", "user", "customer_id", "member_id", "visitor_id")
+_ID_NAME = re.compile(
+    r"(?:^|_)(?:id|uid|idx|code)s?$|(?<=[a-z])I[dD]$|^(?i:item|movie|product|video|news)(?i:_?id)?$"
+)
+_TIME_NAME = re.compile(r"(?:^|_)(?:time|timestamp|date|datetime|ts)(?:$|_)", re.IGNORECASE)
+
+WIDTH = 16
+"""Width of all tables: factorization machines need one."""
+FEW = 1000
+"""Integers with at most so many values are taken for categories."""
+LARGE_TABLE = 10_000_000
+LONGEST = 50
+
+
+@dataclass
+class Guess:
+    """A column's part in the config."""
+
+    name: str
+    role: Role
+    why: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def choose_targets(profiles: Sequence[Profile], wanted: Sequence[str]) -> list[Profile]:
+    """The label columns: those that were named, else the first that is called like one.
+
+    Raises:
+        ConfigError: no such column, none that looks like a label, or one that is no number.
+    """
+    by_name = {profile.name: profile for profile in profiles}
+    for name in wanted:
+        if name not in by_name:
+            must_be = f"a column of the data ({', '.join(by_name)})"
+            hint = did_you_mean(name, by_name)
+            raise ConfigError(invalid("init", "--target", must_be, name) + hint)
+    lower = {name.lower(): name for name in reversed(by_name)}
+    names = list(wanted) or [lower[name] for name in LABELS if name in lower][:1]
+    if not names:
+        raise ConfigError(
+            "init: no column is called like a label; name it by --target. The columns are "
+            f"{', '.join(by_name)}."
+        )
+    for name in names:
+        if by_name[name].kind not in ("integer", "real", "flag"):
+            must_be = "a column of numbers"
+            raise ConfigError(
+                invalid("init", "--target", must_be, f"{name}: {by_name[name].kind}")
+            )
+    return [by_name[name] for name in names]
+
+
+def task_of(target: Profile) -> str:
+    """``binary`` for labels 0 and 1, otherwise ``regression``."""
+    binary = target.whole and target.lowest >= 0 and target.highest <= 1
+    return "binary" if binary else "regression"
+
+
+def is_user(profile: Profile) -> bool:
+    """Whether the column names users: what groups GAUC, and what predictions should carry."""
+    return profile.name.lower() in USERS
+
+
+def is_time(profile: Profile) -> bool:
+    """Whether the column says when."""
+    seconds = profile.kind in ("integer", "real") and profile.lowest > 1e8
+    return profile.kind == "time" or (seconds and bool(_TIME_NAME.search(profile.name)))
+
+
+def guess(profile: Profile) -> Guess:
+    """What a column may be."""
+    name, missing = profile.name, profile.missing
+    if profile.kind == "empty":
+        return Guess(name, "left out", "holds no value")
+    if name.lower() in LABELS:
+        text = "called like a label; make it a --target, or list it if it is known beforehand"
+        return Guess(name, "left out", text)
+    if is_time(profile):
+        return Guess(name, "left out", "says when; use it to split (data.split_by: time)")
+    if profile.kind == "ids":
+        return _sequence(profile)
+    if profile.kind == "text":
+        if _TIME_NAME.search(name):
+            return Guess(name, "left out", "says when, as text; as a number it can split the rows")
+        many = _count(profile)
+        return Guess(name, "later", f"text, {many} different values: encode it to integer ids")
+    if profile.kind == "other" or (profile.kind == "vector" and not _is_even(profile)):
+        return Guess(name, "later", "of a type that no feature takes: convert it")
+    if missing:
+        return Guess(name, "later", f"{missing:,} of {profile.rows:,} values missing: fill them")
+    if profile.kind == "vector":
+        width = profile.longest
+        return Guess(name, "dense", f"{width} numbers a row", {"input_dim": width})
+    if profile.distinct == 1:
+        return Guess(name, "left out", "holds one value only")
+    return _number(profile)
+
+
+def _number(profile: Profile) -> Guess:
+    name, many, span = profile.name, _count(profile), _span(profile)
+    whole = profile.whole and profile.lowest >= 0
+    rows = int(profile.highest) + 1
+    if whole and _ID_NAME.search(name) or is_user(profile):
+        if not whole:
+            return Guess(name, "later", f"ids {span}: encode them to integers from 0")
+        if profile.distinct == profile.rows and not is_user(profile):
+            return Guess(name, "left out", "another value in every row: it names rows")
+        if rows > LARGE_TABLE and (profile.distinct or MAX_DISTINCT) * 10 < rows:
+            text = f"{many} ids, but up to {rows - 1:,}: encode them to close the gaps"
+            return Guess(name, "later", text)
+        return _sparse(profile, f"ids {span}, {many} different ones")
+    few = profile.distinct is not None and profile.distinct <= FEW
+    width = profile.highest - profile.lowest + 1
+    packed = width <= 4 * (profile.distinct or 0) and rows <= LARGE_TABLE
+    if profile.kind != "real" and whole and few and packed:
+        return _sparse(profile, f"integers {span}, {many} different ones: taken for categories")
+    hint = "; scale it" if max(abs(profile.lowest), abs(profile.highest)) > 100 else ""
+    return Guess(name, "dense", f"numbers {span}{hint}")
+
+
+def _sparse(profile: Profile, why: str) -> Guess:
+    arguments = {"vocab_size": int(profile.highest) + 1, "embedding_dim": WIDTH}
+    return Guess(profile.name, "sparse", why, arguments)
+
+
+def _sequence(profile: Profile) -> Guess:
+    if profile.lowest < 0 or profile.longest == 0:
+        return Guess(profile.name, "later", "lists without ids, or with negative ones")
+    why = f"lists of up to {profile.longest} ids {_span(profile)}"
+    why += "; id 0 is padding: number items from 1" if profile.lowest == 0 else ""
+    arguments = {
+        "vocab_size": int(profile.highest) + 1,
+        "embedding_dim": WIDTH,
+        "max_len": min(profile.longest, LONGEST),
+    }
+    return Guess(profile.name, "sequence", why, arguments)
+
+
+def share_tables(guesses: Sequence[Guess]) -> list[tuple[Guess, Guess]]:
+    """Let a history read the table of the item it holds, as far as their names tell.
+
+    ``hist_movie_id`` and ``movie_seq`` go with ``movie_id``. Returns (history, item) pairs.
+    """
+    pairs = []
+    for history in (each for each in guesses if each.role == "sequence"):
+        for item in (each for each in guesses if each.role == "sparse"):
+            if item.name.lower() in USERS:
+                continue
+            stem = re.sub(r"_?ids?$", "", item.name, flags=re.IGNORECASE)
+            if len(stem) >= 3 and stem.lower() in history.name.lower():
+                history.arguments["embedding_name"] = item.name
+                history.why += f"; shares the table of {item.name}"
+                pairs.append((history, item))
+                break
+    return pairs
+
+
+def _is_even(profile: Profile) -> bool:
+    return profile.shortest == profile.longest > 0
+
+
+def _count(profile: Profile) -> str:
+    return f"over {MAX_DISTINCT:,}" if profile.distinct is None else f"{profile.distinct:,}"
+
+
+def _span(profile: Profile) -> str:
+    form = ",.0f" if profile.whole else ",.4g"
+    return f"{profile.lowest:{form}} to {profile.highest:{form}}"

@@ -1,0 +1,144 @@
+"""``nextrec init``: a first config out of the columns of data, with the reasons as comments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from nextrec._files import write_text
+from nextrec.cli.guess import (
+    Guess,
+    choose_targets,
+    guess,
+    is_time,
+    is_user,
+    share_tables,
+    task_of,
+)
+from nextrec.cli.profile import Profile, profile_columns
+from nextrec.cli.yaml_lines import dump
+from nextrec.data.sources import column_names, scan
+from nextrec.errors import ConfigError
+
+KINDS = ("dense", "sparse", "sequence")
+
+
+def init(data: str, out: str, target: Sequence[str]) -> None:
+    """Look at the data, write the config, say what comes next."""
+    path = Path(out)
+    if out != "-" and path.exists():
+        raise ConfigError(f"init: {out} exists already and is left alone; choose another --out.")
+    names = column_names(data)
+    profiles = profile_columns(names, scan(data, names))
+    folder = Path.cwd() if out == "-" else path.absolute().parent
+    source = os.path.relpath(os.path.abspath(os.path.expanduser(data)), folder)
+    text = "\n".join(config_lines(source, profiles, target)) + "\n"
+    if out == "-":
+        typer.echo(text, nl=False)
+        return
+    write_text(path, text)
+    typer.echo(f"config  {out}\nRead it, then: nextrec train {out}")
+
+
+def config_lines(source: str, profiles: Sequence[Profile], wanted: Sequence[str]) -> Iterator[str]:
+    """The config, line by line.
+
+    Args:
+        source: path of the training data as the config names it.
+        profiles: all columns.
+        wanted: label columns that the user named.
+    """
+    targets = choose_targets(profiles, wanted)
+    guesses = [guess(profile) for profile in profiles if profile not in targets]
+    pairs = share_tables(guesses)
+    rows = profiles[0].rows
+    yield f"# A first config from {rows:,} rows of {len(profiles)} columns. The features are"
+    yield "# guesses by type and range: read the reasons and correct what is wrong. `vocab_size` is the"
+    yield "# largest id of this data + 1; if later data may hold larger ones, raise it, or add"
+    yield "# `out_of_range: unknown` to send them to the row of unknown ids (id 1)."
+    yield ""
+    yield from _data_lines(source, [each.name for each in profiles if is_time(each)])
+    yield ""
+    yield from _feature_lines(guesses)
+    yield ""
+    yield from _model_lines(targets, [each.name for each in profiles if is_user(each)], guesses)
+    for history, item in pairs:
+        yield f"  # DIN weighs the history {history.name} by the candidate {item.name}: name: DIN"
+    yield ""
+    yield from _training_lines(rows, targets, [p for p in profiles if is_user(p)])
+
+
+def _data_lines(source: str, times: Sequence[str]) -> Iterator[str]:
+    yield "data:"
+    yield f"  train: {_flow(source)}"
+    yield "  validation_split: 0.1  # or valid: a file of its own"
+    if times:
+        yield f"  # split_by: time  # the latest rows for validation, by {times[0]}"
+        yield f"  # split_column: {_flow(times[0])}"
+    yield "  # test: a file that is evaluated once, after training"
+
+
+def _feature_lines(guesses: Sequence[Guess]) -> Iterator[str]:
+    yield "features:"
+    for kind in KINDS:
+        chosen = [each for each in guesses if each.role == kind]
+        if chosen:
+            yield f"  {kind}:"
+        for each in chosen:
+            entry: Any = {"name": each.name, **each.arguments} if each.arguments else each.name
+            yield f"    - {_flow(entry)}  # {each.why}"
+    later = [each for each in guesses if each.role == "later"]
+    if later:
+        yield "  # Not usable as they are: encode them in the data, then list them above."
+        yield from (f"  #   - {_flow(each.name)}  # {each.why}" for each in later)
+    left_out = [each for each in guesses if each.role == "left out"]
+    if left_out:
+        yield "  # Left out:"
+        yield from (f"  #   - {_flow(each.name)}  # {each.why}" for each in left_out)
+
+
+def _model_lines(
+    targets: Sequence[Profile], users: Sequence[str], guesses: Sequence[Guess]
+) -> Iterator[str]:
+    tables = any(each.role in ("sparse", "sequence") for each in guesses)
+    tasks = [task_of(target) for target in targets]
+    several = len(targets) > 1
+    name = "ShareBottom" if several else "DeepFM" if tables else "DCN"
+    yield "model:"
+    yield f"  name: {name}  # `nextrec models` lists the others"
+    yield "  params:"
+    for target, task in zip(targets, tasks, strict=True):
+        yield f"    # {target.name}: {target.lowest:g} to {target.highest:g}, so {task}"
+    yield f"    target: {_flow([target.name for target in targets])}"
+    yield f"    task: {_flow(tasks if several else tasks[0])}"
+    if users:
+        yield f"    id_columns: {_flow(list(users))}  # carried into predictions"
+
+
+def _training_lines(
+    rows: int, targets: Sequence[Profile], users: Sequence[Profile]
+) -> Iterator[str]:
+    binary = all(task_of(target) == "binary" for target in targets)
+    yield "compile:"
+    yield "  optimizer: adam"
+    yield "  optimizer_params: {lr: 0.001}"
+    yield ""
+    yield "fit:"
+    if binary:
+        yield f"  metrics: {_flow(['auc', *(['gauc'] if users else []), 'logloss'])}"
+    else:
+        yield "  # metrics: by default those that fit each target's task"
+    if users and binary:
+        yield f"  user_id_column: {_flow(users[0].name)}  # groups of GAUC"
+    yield "  epochs: 10"
+    yield f"  batch_size: {min(4096, max(32, 2 ** ((rows // 100).bit_length() - 1)))}"
+    yield "  early_stop_patience: 2"
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    return dump([value], flow=True)[1:-1]
