@@ -38,8 +38,13 @@ check: $(DEVELOP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/architecture
 
-bench: $(INSTALLED)
-	$(BIN)/python benchmarks/run.py $(ARGS)
+# Everything, or one: make bench BENCH=train. Each writes benchmarks/results/<name>.json.
+BENCH ?= train loader optimizers metrics
+bench: $(DEVELOP)
+	mkdir -p benchmarks/results
+	for name in $(BENCH); do \
+		$(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json $(ARGS) || exit 1; \
+	done
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def table(rows: int, users: int, levels: int | None) -> tuple[np.ndarray, ...]:
     labels = (rng.random(rows) < 0.1).astype(np.float32)
     scores = (0.2 * labels + 0.8 * rng.random(rows)).astype(np.float32)
     if levels is not None:
-        scores = np.round(scores * levels) / max(levels, 1)
-    return labels, scores.astype(np.float32), rng.integers(0, users, rows)
+        scores = (np.round(scores * levels) / max(levels, 1)).astype(np.float32)
+    return labels, scores, rng.integers(0, users, rows)
 
 
 def best_of(repeat: int, function: Callable[[], Any]) -> float:
@@ -49,13 +50,17 @@ def best_of(repeat: int, function: Callable[[], Any]) -> float:
 
 def functions(k: int) -> dict[str, Callable[..., float]]:
     """Metric name -> function of labels, scores and users."""
-    plain = {name: getattr(metrics, name) for name in PLAIN}
-    found = {name: lambda y, p, u, f=f: f(y, p) for name, f in plain.items()}
+    found: dict[str, Callable[..., float]] = {}
+    for name in PLAIN:
+        found[name] = _without_users(getattr(metrics, name))
     found["gauc"] = metrics.gauc
     for name in AT_K:
-        function = getattr(metrics, f"{name}_at_k")
-        found[f"{name}@{k}"] = lambda y, p, u, f=function: f(y, p, u, k)
+        found[f"{name}@{k}"] = partial(getattr(metrics, f"{name}_at_k"), k=k)
     return found
+
+
+def _without_users(function: Callable[..., float]) -> Callable[..., float]:
+    return lambda labels, scores, users: function(labels, scores)
 
 
 def evaluated(names: list[str], data: tuple[np.ndarray, ...], batch: int, streaming: bool) -> Any:
@@ -76,7 +81,7 @@ def runs_on(
     grouped = [name for name in found if name not in PLAIN]
     streamed = [name for name in PLAIN if metrics.can_stream(name)]
     return {
-        **{name: lambda f=function: f(*data) for name, function in found.items()},
+        **{name: partial(function, *data) for name, function in found.items()},
         "gauc and all @k, one evaluator": lambda: evaluated(grouped, data, batch, False),
         "all, one evaluator": lambda: evaluated(list(found), data, batch, False),
         f"{', '.join(streamed)}: stream": lambda: evaluated(streamed, data, batch, True),

@@ -29,7 +29,8 @@ class Section(BaseModel):
         """``sparse:`` with nothing below it is as good as absent, where null means nothing else."""
         if not isinstance(value, dict):
             return value
-        return {key: each for key, each in value.items() if each is not None or cls._takes_null(key)}
+        kept = (key for key in value if value[key] is not None or cls._takes_null(key))
+        return {key: value[key] for key in kept}
 
     @classmethod
     def _takes_null(cls, key: str) -> bool:
@@ -173,7 +174,10 @@ class FitSection(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     drop_last: bool = False
+    train_metrics: bool | None = None
+    """Metrics of the training data after each epoch."""
     weight_column: str | None = None
+    """Column of sample weights."""
     eval_batch_size: int | None = Count
     progress: bool | None = None
     """A bar; default: when the output is a terminal."""

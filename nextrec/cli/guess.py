@@ -12,10 +12,27 @@ from nextrec.errors import ConfigError, did_you_mean, invalid
 
 Role = Literal["dense", "sparse", "sequence", "later", "left out"]
 
-LABELS = (
-    "label labels target click clicked is_click is_clicked like is_like is_buy buy purchase "
-    "purchased conversion converted is_conversion long_view rating y"
-).split()
+LABELS = [
+    "label",
+    "labels",
+    "target",
+    "click",
+    "clicked",
+    "is_click",
+    "is_clicked",
+    "like",
+    "is_like",
+    "is_buy",
+    "buy",
+    "purchase",
+    "purchased",
+    "conversion",
+    "converted",
+    "is_conversion",
+    "long_view",
+    "rating",
+    "y",
+]
 USERS = ("user_id", "userid", "uid", "user", "customer_id", "member_id", "visitor_id")
 _ID_NAME = re.compile(
     r"(?:^|_)(?:id|uid|idx|code)s?$|(?<=[a-z])I[dD]$|^(?i:item|movie|product|video|news)(?i:_?id)?$"
@@ -62,9 +79,7 @@ def choose_targets(profiles: Sequence[Profile], wanted: Sequence[str]) -> list[P
     for name in names:
         if by_name[name].kind not in ("integer", "real", "flag"):
             must_be = "a column of numbers"
-            raise ConfigError(
-                invalid("init", "--target", must_be, f"{name}: {by_name[name].kind}")
-            )
+            raise ConfigError(invalid("init", "--target", must_be, f"{name}: {by_name[name].kind}"))
     return [by_name[name] for name in names]
 
 
@@ -109,7 +124,7 @@ def guess(profile: Profile) -> Guess:
     if profile.kind == "vector":
         width = profile.longest
         return Guess(name, "dense", f"{width} numbers a row", {"input_dim": width})
-    if profile.distinct == 1:
+    if profile.lowest == profile.highest:
         return Guess(name, "left out", "holds one value only")
     return _number(profile)
 
@@ -118,7 +133,7 @@ def _number(profile: Profile) -> Guess:
     name, many, span = profile.name, _count(profile), _span(profile)
     whole = profile.whole and profile.lowest >= 0
     rows = int(profile.highest) + 1
-    if whole and _ID_NAME.search(name) or is_user(profile):
+    if (whole and _ID_NAME.search(name)) or is_user(profile):
         if not whole:
             return Guess(name, "later", f"ids {span}: encode them to integers from 0")
         if profile.distinct == profile.rows and not is_user(profile):

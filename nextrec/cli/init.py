@@ -56,10 +56,10 @@ def config_lines(source: str, profiles: Sequence[Profile], wanted: Sequence[str]
     guesses = [guess(profile) for profile in profiles if profile not in targets]
     pairs = share_tables(guesses)
     rows = profiles[0].rows
-    yield f"# A first config from {rows:,} rows of {len(profiles)} columns. The features are"
-    yield "# guesses by type and range: read the reasons and correct what is wrong. `vocab_size` is the"
-    yield "# largest id of this data + 1; if later data may hold larger ones, raise it, or add"
-    yield "# `out_of_range: unknown` to send them to the row of unknown ids (id 1)."
+    yield f"# A first config, from {rows:,} rows of {len(profiles)} columns."
+    yield "# The features are guesses by type and range: read the reasons, correct what is wrong."
+    yield "# vocab_size is the largest id here + 1. If later data may hold larger ones, raise"
+    yield "# it, or add `out_of_range: unknown`, which sends them to the row of unknown ids (id 1)."
     yield ""
     yield from _data_lines(source, [each.name for each in profiles if is_time(each)])
     yield ""

@@ -20,8 +20,12 @@ app = typer.Typer(
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A bundle, a .model file or a session folder.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, a folder or a pattern.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A bundle, a .model file or a session folder.")
+]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A CSV or Parquet file, a folder or a pattern.")
+]
 UserId = Annotated[str, typer.Option(help="Column that groups GAUC and the metrics at k.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows at a time.")]
@@ -59,7 +63,9 @@ def _options(
 
 @app.command()
 def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file; `nextrec init` writes one.")],
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A YAML file; `nextrec init` writes one.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="A value, such as fit.epochs=3."),
@@ -119,7 +125,9 @@ def predict(
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this model whole.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show this model whole.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """List the models with their parameters."""
@@ -133,9 +141,7 @@ def models(
 def init(
     data: Data,
     out: Annotated[str, typer.Option(help="Config to write; - prints it.")] = "config.yaml",
-    target: Annotated[
-        list[str] | None, typer.Option(help="Label column; may be repeated.")
-    ] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Label column; may be repeated.")] = None,
     debug: Debug = False,
 ) -> None:
     """Write a first config from the columns of data."""

@@ -22,7 +22,7 @@ from nextrec.errors import ConfigError, unknown_option
 from nextrec.models.base import BaseModel
 from nextrec.models.zoo import load_zoo
 
-WIDTH = 100
+WIDTH = 96
 
 
 def show_models(name: str | None) -> None:
@@ -44,8 +44,7 @@ def short(model: type[BaseModel]) -> str:
     told = [paper(model), parameters or "no parameters of its own"]
     if model.groups:
         told.append(f"groups of features: {', '.join(model.groups)}")
-    indent = {"initial_indent": "    ", "subsequent_indent": "    "}
-    lines = [textwrap.fill(each, WIDTH, **indent) for each in told if each]
+    lines = [textwrap.indent(textwrap.fill(each, WIDTH), "    ") for each in told if each]
     return "\n".join([f"{model.__name__}: {first_sentence(model)}", *lines])
 
 

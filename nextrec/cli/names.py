@@ -6,17 +6,19 @@ These checks import torch; ``check.py`` runs them after those that don't.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
+import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch import nn
 
 from nextrec.cli.features import Listed
 from nextrec.cli.findings import Findings, dotted
 from nextrec.cli.shapes import report
 from nextrec.cli.signatures import (
     COMPILE_KEYS,
-    KINDS,
     feature_kinds,
     own_parameters,
     parameter_types,
@@ -28,7 +30,7 @@ from nextrec.metrics import resolve_metrics
 from nextrec.metrics.definitions import parse_metric
 from nextrec.models.base import BaseModel
 from nextrec.models.zoo import load_zoo
-from nextrec.optim import OPTIMIZERS, SCHEDULERS
+from nextrec.optim import GROUPS, OPTIMIZERS, SCHEDULERS, build_optimizer, build_scheduler
 from nextrec.tasks import Task, make_tasks
 from nextrec.training.device import resolve_device
 
@@ -155,17 +157,51 @@ def _check_tasks(
     try:
         return make_tasks(task or "binary", targets, classes, "model")
     except ConfigError as error:
-        key = next((key for key in keys if f"`{key}`" in str(error)), "task")
+        named = (key for key in keys if f"`{key}`" in str(error) and (*PARAMS, key) in good)
+        key = next(named, "task")
         findings.add((*PARAMS, key), str(error))
         return None
 
 
 def _check_optimizer(findings: Findings, good: Document) -> None:
-    for key, names in (("optimizer", OPTIMIZERS), ("scheduler", SCHEDULERS)):
-        path = setting_path(good, key)
-        name = good.get(path) if path else None
-        if path and isinstance(name, str) and name not in names:
-            findings.add(path, unknown_option("compile", key, names, name))
+    """Names and options of optimizer and scheduler, tried on a few numbers."""
+    optimizer = _build(findings, good, "optimizer", OPTIMIZERS, _optimizer)
+    epochs = good.get(("fit", "epochs")) or 1
+    over = optimizer or _optimizer("adam", {})
+    scheduler = partial(_scheduler, optimizer=over, epochs=epochs)
+    _build(findings, good, "scheduler", SCHEDULERS, scheduler)
+
+
+def _build(
+    findings: Findings, good: Document, key: str, names: Iterable[str], build: Callable[..., Any]
+) -> Any:
+    path, params = setting_path(good, key), setting_path(good, f"{key}_params")
+    name = good.get(path) if path else None
+    if path and isinstance(name, str) and name not in names:
+        findings.add(path, unknown_option("compile", key, names, name))
+    if any(findings.touches((*section, f"{key}_params")) for section in (("compile",), PARAMS)):
+        return None
+    if path and findings.touches(path):
+        return None
+    if params and not path and key == "scheduler":
+        findings.add_key(params, "compile: `scheduler_params` needs `scheduler`.")
+        return None
+    try:
+        return build(name, (good.get(params) if params else None) or {})
+    except ConfigError as error:
+        findings.add(params or path or ("compile",), str(error))
+        return None
+
+
+def _optimizer(name: str | None, params: dict[str, Any]) -> Any:
+    # One number for each group: a model has them all, and what they hold does not matter here.
+    groups = {group: [nn.Parameter(torch.ones(1))] for group in GROUPS}
+    return build_optimizer(name or "adam", params, groups=groups, owner="compile")
+
+
+def _scheduler(name: str | None, params: dict[str, Any], optimizer: Any, epochs: int) -> Any:
+    # The length of an epoch is not known before the data is: any does for looking at options.
+    return build_scheduler(name, optimizer, params, steps_per_epoch=1000, epochs=epochs)
 
 
 def _check_device(findings: Findings, good: Document) -> None:

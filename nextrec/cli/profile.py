@@ -18,7 +18,9 @@ Kind = Literal["integer", "real", "flag", "text", "time", "ids", "vector", "empt
 MAX_DISTINCT = 1_000_000
 """Above this many, distinct values are no longer counted."""
 _NUMBER = r"\d{1,18}"
-_MANY = "|".join(rf"{_NUMBER}(?:{cut}{_NUMBER})*" for cut in (r"\s*,\s*", r"\s*\|\s*", r"\s*;\s*", " +"))
+_MANY = "|".join(
+    rf"{_NUMBER}(?:{cut}{_NUMBER})*" for cut in (r"\s*,\s*", r"\s*\|\s*", r"\s*;\s*", " +")
+)
 _LIST_TEXT = rf"^\s*(?:\[\s*(?:{_MANY})?\s*\]|\(\s*(?:{_MANY})?,?\s*\)|{_MANY})?\s*$"
 _SEPARATOR = r"[,|;\[(]|\d +\d"
 
@@ -39,14 +41,11 @@ class Profile:
     shortest: int = np.iinfo(np.int64).max
     longest: int = 0
     """Items of a list."""
-    _values: pa.Array | None = field(default=None, repr=False)
+    distinct: int | None = 0
+    """Different values; ``None`` when they are more than ``MAX_DISTINCT`` or not counted."""
+    _fresh: list[pa.Array] = field(default_factory=list, repr=False)
     _lists_of_text: bool = field(default=True, repr=False)
     _separated: bool = field(default=False, repr=False)
-
-    @property
-    def distinct(self) -> int | None:
-        """How many values differ; ``None`` when they are more than ``MAX_DISTINCT``."""
-        return None if self._values is None else len(self._values)
 
     def take(self, column: pa.Array) -> None:
         """Count the rows of one record batch."""
@@ -54,8 +53,6 @@ class Profile:
         kind = _kind(column.type)
         if pa.types.is_decimal(column.type):
             column = column.cast(pa.float64())
-        if self.rows == 0:
-            self._values = pa.array([], column.type)
         self.kind = kind if self.kind == "empty" else self.kind
         self.rows += len(column)
         self.missing += column.null_count
@@ -70,6 +67,8 @@ class Profile:
 
     def finish(self) -> None:
         """Decide what only the last row can tell."""
+        self._merge()
+        self._fresh = []
         if self.kind == "text" and self._lists_of_text and self._separated:
             self.kind = "ids"
 
@@ -99,11 +98,22 @@ class Profile:
             self.highest = max(self.highest, float(numbers.max()))
 
     def _count(self, column: pa.Array) -> None:
-        if self._values is None:
+        if self.kind == "real" and not self.whole:
+            self.distinct, self._fresh = None, []  # measures: nobody asks how many differ
+        if self.distinct is None:
             return
-        fresh = column.drop_null().unique()
-        joined = pa.concat_arrays([self._values, fresh.cast(self._values.type)]).unique()
-        self._values = joined if len(joined) <= MAX_DISTINCT else None
+        self._fresh.append(column.drop_null().unique())
+        # Merged only once they have doubled, so that each value is touched a few times.
+        if sum(map(len, self._fresh)) > 2 * max(self.distinct, 50_000):
+            self._merge()
+
+    def _merge(self) -> None:
+        if self.distinct is not None and self._fresh:
+            known = pa.concat_arrays([each.cast(self._fresh[0].type) for each in self._fresh])
+            self._fresh = [known.unique()]
+            self.distinct = len(self._fresh[0])
+            if self.distinct > MAX_DISTINCT:
+                self.distinct, self._fresh = None, []
 
 
 def profile_columns(names: Iterable[str], batches: Iterable[pa.RecordBatch]) -> list[Profile]:

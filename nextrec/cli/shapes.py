@@ -83,7 +83,9 @@ def _report_missing(findings: Findings, location: KeyPath) -> None:
     hint = ""
     if location[-1] == "vocab_size":
         hint = " It is the largest id + 1; `nextrec init DATA` finds it."
-    findings.add_key((*parent, location[-1]), f"{owner}: `{location[-1]}` is missing.{hint}")
+    path = (*parent, location[-1])
+    state = "empty" if path in findings.document else "missing"
+    findings.add_key(path, f"{owner}: `{location[-1]}` is {state}.{hint}")
 
 
 def _report_unknown(findings: Findings, path: KeyPath) -> None:
@@ -91,7 +93,10 @@ def _report_unknown(findings: Findings, path: KeyPath) -> None:
     parent = tuple(head)
     owner = dotted(parent) or "config"
     told = ELSEWHERE.get((*head, key)) if len(path) == 2 else None  # type: ignore[arg-type]
-    hint = f" {told}" if told else did_you_mean(key, keys_at(parent)) or _home(path)
+    near = did_you_mean(key, keys_at(parent))
+    if near and path[0] == "model":  # `mlp_params` is near to `params`, but means another thing
+        near += _home(path)
+    hint = f" {told}" if told else near or _home(path)
     findings.add_key(path, f"{owner}: unknown key `{key}`.{hint}")
 
 

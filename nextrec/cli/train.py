@@ -24,6 +24,7 @@ from nextrec.models.base import BaseModel
 from nextrec.training.session import MANIFEST
 
 CONFIG_FILE = "config.yaml"
+HEADER = "# What this session was trained with; `nextrec train` on this file repeats it."
 
 
 def train(path: str, overrides: Sequence[str], resume: str | None, session: str | None) -> None:
@@ -75,7 +76,8 @@ def build_model(checked: Checked, seed: int | None) -> BaseModel:
 def model_arguments(checked: Checked, seed: int | None) -> dict[str, Any]:
     """Keywords of the constructor: features, parameters, how to train."""
     config = checked.config
-    arguments: dict[str, Any] = {**config.model.params, **config.compile.model_dump(exclude_unset=True)}
+    training = config.compile.model_dump(exclude_unset=True)
+    arguments: dict[str, Any] = {**config.model.params, **training}
     if seed is not None:
         arguments.setdefault("seed", seed)
     if config.output.session is not None:
@@ -114,8 +116,7 @@ def _session(
 ) -> Iterator[None]:
     """The session's folder, with the config that repeats the run in it."""
     if resume is None:
-        model.session = model.session.claim()
-        written = model.session.save_text(CONFIG_FILE, resolved(checked, seed))
+        written = model.claim_session().save_text(CONFIG_FILE, resolved(checked, seed))
     try:
         yield
     except (ConfigError, FeatureError, DataError):
@@ -133,9 +134,7 @@ def resolved(checked: Checked, seed: int | None) -> str:
     """The config as YAML that gives this run again: overrides applied, paths absolute, a seed."""
     values = checked.config.model_dump(exclude_unset=True)
     values.setdefault("fit", {})["seed"] = seed
-    return "# What this session was trained with; `nextrec train` on this file repeats it.\n" + dump(
-        values
-    )
+    return f"{HEADER}\n{dump(values)}"
 
 
 def _remove_empty(folder: Path) -> None:
@@ -191,9 +190,10 @@ def best_record(model: BaseModel, fit: FitSection) -> dict[str, Any] | None:
     known = {each.key: each for each in requests if each.key in records[0]}
     monitor = fit.monitor or next(iter(known), "valid_loss")
     mode = fit.monitor_mode or ("min" if monitor == "valid_loss" else known[monitor].mode)
-    best: dict[str, Any] | None = None
+    best = None
     for record in records:
-        if is_better(record[monitor], best and best[monitor], mode, fit.min_delta):
+        so_far = None if best is None else best[monitor]
+        if is_better(record[monitor], so_far, mode, fit.min_delta):
             best = record
     return best or records[-1]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -205,7 +205,7 @@ class _Builder:
                 return self._mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
                 return self._sequence(node, path)
-            return self._scalar(node)
+            return self._scalar(node)  # type: ignore[arg-type]
         finally:
             self._open.pop()
 
@@ -282,7 +282,7 @@ def _real(text: str) -> float:
     return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
 
 
-_SCALARS = {
+_SCALARS: dict[str, Callable[[str], Any]] = {
     "null": lambda _: None,
     "bool": lambda text: text.lower() == "true",
     "int": _integer,
@@ -297,7 +297,7 @@ def _place(source: str, mark: Any) -> Place:
 
 
 def _shown(node: yaml.Node) -> str:
-    return str(node.value) if isinstance(node, yaml.ScalarNode) else f"the {node.id}"
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else "what is not"
 
 
 def _told(error: yaml.MarkedYAMLError) -> str:

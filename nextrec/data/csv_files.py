@@ -132,8 +132,8 @@ def narrow_piece(text: pa.Array) -> pa.Array:
         numbers = _as_numbers(cleaned)
     if numbers is not None:
         return pa.nulls(len(text)) if numbers.null_count == len(text) else numbers
-    words = _try_cast(cleaned, pa.bool_())
-    return text if words is None else words
+    flags = _as_flags(cleaned)
+    return text if flags is None else flags
 
 
 def _as_numbers(text: pa.Array) -> pa.Array | None:
@@ -148,12 +148,22 @@ def _as_numbers(text: pa.Array) -> pa.Array | None:
     return reals
 
 
-def _has_long_integer(text: pa.Array, numbers: pa.Array) -> bool:
-    # Above 2**53 a float can't hold every integer: such digits are a name, kept letter by letter.
-    largest = pc.max(pc.abs(numbers)).as_py()
-    if largest is None or not largest >= 2**53:
+def _has_long_integer(text: pa.Array, reals: pa.Array) -> bool:
+    """Whether a value is an integer that int64 can't hold: a name, which a float would blur."""
+    largest = pc.max(pc.abs(reals)).as_py()
+    if largest is None or largest < 2**63:
         return False
-    return bool(pc.any(pc.match_substring_regex(text, r"^\s*[+-]?\d+\s*$")).as_py())
+    integers = text.filter(pc.match_substring_regex(text, r"^-?\d+$"))
+    return _try_cast(integers, pa.int64()) is None
+
+
+def _as_flags(text: pa.Array) -> pa.Array | None:
+    words = pa.array(["true", "false"])
+    for part in (text[:32], text):
+        lowered = pc.utf8_lower(part)
+        if pc.any(pc.invert(pc.is_in(lowered.drop_null(), words))).as_py():
+            return None
+    return pc.equal(lowered, "true")
 
 
 def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:

@@ -62,7 +62,7 @@ def split(
         raise ConfigError(unknown_option("split", "method", SPLIT_METHODS, method))
     if method != "leave_last_out" and not 0 < fraction < 1:
         raise ConfigError(invalid("split", "fraction", "a number in (0, 1)", fraction))
-    rows = data if isinstance(data, int) else _count(data)
+    rows = int(data) if isinstance(data, (int, np.integer)) else _count(data)
     if method == "random":
         tested = _random_rows(rows, fraction, seed)
     elif method == "group":
@@ -90,7 +90,7 @@ def _count(data: Any) -> int:
 
 def _column(data: Any, rows: int, parameter: str, values: Any) -> pa.Array:
     """One value a row, none missing."""
-    if values is None or (isinstance(values, str) and isinstance(data, int)):
+    if values is None or (isinstance(values, str) and isinstance(data, (int, np.integer))):
         must_be = "one value a row, or a column's name when `data` is a table"
         raise ConfigError(invalid("split", parameter, must_be, values))
     named = isinstance(values, str)
@@ -139,6 +139,7 @@ def _whole_groups(groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     if not len(fitting):
         fitting = np.array([sizes.argmin()])
     order = np.random.default_rng(seed).permutation(fitting)
+    order = order[: max(len(sizes) - 1, 1)]  # one group stays to train on
     nearest = np.abs(np.cumsum(sizes[order]) - wanted).argmin()
     drawn = np.zeros(len(sizes), dtype=bool)
     drawn[order[: nearest + 1]] = True

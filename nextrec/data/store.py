@@ -134,16 +134,17 @@ def prepare(data: Any, schema: Schema, processor: Any = None, first_row: int = 0
     if processor is None:
         return pack(source.read(schema.columns(source.names())), schema, first_row)
     require_fitted(processor)
-    as_given = not isinstance(data, Source) and frame_kind(data) in ("pandas", "dict")
-    given = data if as_given else source.read(source.names()).to_pandas()
+    names = source.names()
+    untouched = [name for name in schema.id_columns if name in names]
+    if not isinstance(data, Source) and frame_kind(data) in ("pandas", "dict"):
+        given, raw = data, source.read(untouched)
+    else:
+        raw = source.read(names)
+        given, raw = raw.to_pandas(), raw.select(untouched)
     transformed = open_source(processor.transform(given, return_dict=False))
-    untouched = [name for name in schema.id_columns if name in source.names()]
     output = "what the processor returned"
     table = transformed.read(schema.columns(transformed.names(), output, without=untouched))
-    rows = sum(source.counts(source.names()))
-    if table.num_rows != rows:
-        raise DataError(f"the processor returned {table.num_rows} rows for {rows}.")
-    return pack(table, schema, first_row, source.read(untouched) if untouched else None)
+    return pack(table, schema, first_row, raw if untouched else None)
 
 
 def require_fitted(processor: Any) -> None:

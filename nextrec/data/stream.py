@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from torch.utils.data import IterableDataset, get_worker_info
 
 from nextrec.data.batch import Batch, Schema
@@ -58,9 +59,18 @@ class ChunkStream(IterableDataset[Batch]):
             batches = self.source.scan(self.columns, self.chunk_size, [file])
             for table in exact_chunks(batches, self.chunk_size):
                 if place % workers == number:
-                    yield prepare(ArrowSource(table), self.schema, self.processor, row)
+                    yield self._prepared(table, row)
                 row += table.num_rows
                 place += 1
+
+    def _prepared(self, table: pa.Table, row: int) -> Batch:
+        chunk = prepare(ArrowSource(table), self.schema, self.processor, row)
+        if len(chunk) != table.num_rows:
+            raise DataError(
+                f"the processor returned {len(chunk)} rows for the {table.num_rows} from row "
+                f"{row} on; a stream's processor must keep the rows."
+            )
+        return chunk
 
     def __iter__(self) -> Iterator[Batch]:
         return self.chunks()
@@ -111,16 +121,16 @@ class StreamLoader(EpochLoader):
     def _all_batches(self) -> Iterator[Batch]:
         random = self.random() if self.shuffle else None
         least = max(self.stream.chunk_size, self.size)
-        left: Batch | None = None
+        waiting: list[Batch] = []
         for chunk in self.stream.chunks(random):
-            left = chunk if left is None else Batch.concat([left, chunk])
-            if len(left) >= least:
-                pool = _shuffled(left, random)
-                cut = len(pool) // self.size * self.size
-                yield from self._cut(pool, cut)
-                left = pool.slice(cut, len(pool)) if cut < len(pool) else None
-        if left is not None:
-            pool = _shuffled(left, random)
+            waiting.append(chunk)
+            if sum(map(len, waiting)) >= least:
+                pool = _pooled(waiting, random)
+                whole = len(pool) // self.size * self.size
+                yield from self._cut(pool, whole)
+                waiting = [pool.slice(whole, len(pool))] if whole < len(pool) else []
+        if waiting:
+            pool = _pooled(waiting, random)
             whole = len(pool) // self.size * self.size
             yield from self._cut(pool, whole if self.drop_last else len(pool))
 
@@ -132,5 +142,7 @@ class StreamLoader(EpochLoader):
         return self.rows // self.size if self.drop_last else -(-self.rows // self.size)
 
 
-def _shuffled(rows: Batch, random: np.random.Generator | None) -> Batch:
-    return rows if random is None else rows.take(random.permutation(len(rows)))
+def _pooled(pieces: list[Batch], random: np.random.Generator | None) -> Batch:
+    """The rows of all pieces, shuffled when ``random`` is given."""
+    pool = pieces[0] if len(pieces) == 1 else Batch.concat(pieces)
+    return pool if random is None else pool.take(random.permutation(len(pool)))

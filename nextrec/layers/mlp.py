@@ -142,7 +142,8 @@ def _after_norm(activation: str, width: int) -> nn.Module:
     layer = activation_layer(activation, width)
     if isinstance(layer, nn.ReLU):
         # Neither a linear layer nor a normalisation reads its own output in the backward pass, so
-        # it may be overwritten: 4096 x 429 -> 400-400-400 takes 2 to 5 percent less time.
+        # it may be overwritten. It saves a tensor a layer and, at 4096 x 429 -> 400-400-400, 2 to 4
+        # percent of the time.
         layer.inplace = True
     return layer
 

@@ -41,11 +41,11 @@ class AveragePooling(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: D102
         if mask is None:
             return x.mean(1)
-        # The weights, not the sum, are divided: half precision then holds no number above the
-        # largest |x|, and the count, exact in float32, is 1 and not a small epsilon where empty.
+        # Half precision can neither count a long sequence nor hold its sum; float32 weights lift
+        # both. An empty row is divided by 1, not by an epsilon that may be rounded to 0.
         mask = mask.float() if x.dtype in (torch.float16, torch.bfloat16) else mask.to(x.dtype)
         count = mask.sum(-1, keepdim=True)  # (B, 1, 1)
-        return _weighted_sum(x, (mask / (count + (count == 0))).to(x.dtype))
+        return _weighted_sum(x, mask / (count + (count == 0))).to(x.dtype)
 
 
 class MaxPooling(nn.Module):

@@ -5,13 +5,18 @@ Shapes: B rows of a batch, S logits of all tasks, T label columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from nextrec.errors import ConfigError, DataError, invalid
-from nextrec.metrics.accumulators import can_stream, streaming_accumulator
+from nextrec.metrics.accumulators import (
+    HistogramAccumulator,
+    can_stream,
+    streaming_accumulator,
+)
 from nextrec.metrics.batches import Batch, Batches, on_host
 from nextrec.metrics.inputs import as_ids, as_numbers, check_rows, factorize_groups, is_tensor
 from nextrec.metrics.observations import Observations, observe
@@ -61,7 +66,8 @@ class Evaluator:
     Args:
         requests: from :func:`~nextrec.metrics.resolve_metrics`.
         tasks: those of the model, in the order of its logits.
-        streaming: forget the rows of each batch: constant memory, AUC from a histogram.
+        streaming: forget the rows of each batch: constant memory, AUC from a histogram whose
+            :meth:`error_bounds` are known.
 
     Raises:
         ConfigError: ``streaming`` with metrics that need every row.
@@ -149,6 +155,16 @@ class Evaluator:
             values = self._exact_values()
         return MetricValues(self.requests, values, self.tasks[0].name)
 
+    def error_bounds(self) -> dict[str, float]:
+        """Key -> how far a value read from a histogram can be from that of all rows."""
+        self._read()
+        accumulators = self._accumulators if self.streaming else []
+        return {
+            request.key: accumulator.error_bound()
+            for request, accumulator in zip(self.requests, accumulators, strict=False)
+            if isinstance(accumulator, HistogramAccumulator)
+        }
+
     def _read(self) -> None:
         """Move the waiting batches to main memory and count or keep them."""
         if not len(self._waiting):
@@ -158,9 +174,10 @@ class Evaluator:
             self._rows.append(batch)
             return
         for number, places in self._places().items():
-            data = _observations(self.tasks[number], batch)
-            for place in places:
-                self._accumulators[place].add(data)
+            with _naming(self.tasks[number]):
+                data = _observations(self.tasks[number], batch)
+                for place in places:
+                    self._accumulators[place].add(data)
 
     def _places(self) -> dict[int, list[int]]:
         """Task number -> places of its requests."""
@@ -178,9 +195,10 @@ class Evaluator:
             rows = rows._replace(groups=factorize_groups(rows.groups, len(rows.labels)))
         values = [0.0] * len(self.requests)
         for number, places in self._places().items():
-            data = _observations(self.tasks[number], rows)
-            for place in places:
-                values[place] = _value(self.requests[place], data)
+            with _naming(self.tasks[number]):
+                data = _observations(self.tasks[number], rows)
+                for place in places:
+                    values[place] = _value(self.requests[place], data)
         return values
 
     def _find_task(self, request: Request) -> int:
@@ -202,6 +220,15 @@ class Evaluator:
                 f"Evaluator: `streaming` forgets the rows that {', '.join(exact)} need: "
                 "drop these metrics or set streaming=False."
             )
+
+
+@contextmanager
+def _naming(task: Task) -> Iterator[None]:
+    """Tell whose labels or predictions don't fit."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"target {task.name!r}: {error}") from error
 
 
 def _value(request: Request, data: Observations | UndefinedError) -> float:

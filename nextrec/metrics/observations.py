@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nextrec.errors import ConfigError, DataError, invalid
+from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 from nextrec.metrics.inputs import (
     OWNER,
     as_column,
@@ -21,6 +21,7 @@ from nextrec.metrics.inputs import (
     factorize_groups,
 )
 from nextrec.metrics.undefined import NoRowsError, UndefinedError
+from nextrec.tasks import TASK_KINDS
 
 T = TypeVar("T")
 
@@ -72,9 +73,12 @@ def observe(
     """Check the arrays of one task and drop the rows whose label is NaN (not observed).
 
     Raises:
+        ConfigError: an unknown kind of task.
         DataError: shapes, lengths, weights, group ids or class numbers don't fit.
         UndefinedError: no label is observed, or a prediction isn't finite.
     """
+    if kind not in TASK_KINDS:
+        raise ConfigError(unknown_option(OWNER, "kind", TASK_KINDS, kind))
     if kind == "multilabel":
         labels = as_table("labels", labels, "labels")
         predictions = as_table("predictions", predictions, "labels")
@@ -125,9 +129,11 @@ def probabilities(data: Observations) -> np.ndarray:
 
 
 def _observed(data: Observations) -> Observations:
-    missing = np.isnan(data.labels)
-    if np.isinf(data.labels).any():
-        raise DataError(invalid(OWNER, "labels", "finite, or NaN when not observed", np.inf))
+    missing, infinite = np.isnan(data.labels), np.isinf(data.labels)
+    if infinite.any():
+        row, value = int(np.nonzero(infinite)[0][0]), float(data.labels[infinite][0])
+        must_be = "finite, or NaN when not observed"
+        raise DataError(f"{invalid(OWNER, 'labels', must_be, value)} Row {row}.")
     keep = ~missing if missing.ndim == 1 else ~missing.all(axis=1)
     if not keep.any():
         raise NoRowsError

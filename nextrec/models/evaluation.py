@@ -72,10 +72,10 @@ def evaluate_loader(
         if with_loss:
             total += float(model.objective(logits, batch.labels, batch.weights)) * len(batch)
         evaluator.update(
-            scores.cpu().numpy(),
-            batch.labels.cpu().numpy(),
+            scores,
+            batch.labels,
             groups=_batch_groups(batch, group_column, groups, rows),
-            weights=None if batch.weights is None else batch.weights.cpu().numpy(),
+            weights=batch.weights,
         )
         rows += len(batch)
     if rows == 0:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -72,24 +73,63 @@ class FitOptions:
         return options
 
     def _check(self) -> None:
-        problems = []
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-                problems.append(invalid("fit", name, "an integer of at least 1", value))
-        share = self.validation_split
-        if share is not None and not 0 < share < 1:
-            problems.append(invalid("fit", "validation_split", "between 0 and 1", share))
-        if self.split_by not in ("random", "group", "time", "user_time"):
-            must_be = "one of random, group, time, user_time"
-            problems.append(invalid("fit", "split_by", must_be, self.split_by))
-        if self.precision not in ("fp32", "bf16"):
-            problems.append(invalid("fit", "precision", "'fp32' or 'bf16'", self.precision))
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
-            must_be = "a positive number or None"
-            problems.append(invalid("fit", "max_grad_norm", must_be, self.max_grad_norm))
-        patience = self.early_stop_patience
-        if patience is not None and patience < 1:
-            problems.append(invalid("fit", "early_stop_patience", "at least 1", patience))
+        problems = [
+            invalid("fit", name, must_be, getattr(self, name))
+            for name, (must_be, fits) in _CHECKS.items()
+            if not fits(getattr(self, name))
+        ]
+        if self.validation_split is None and self.split_by != "random":
+            must_be = f"given: `split_by` {self.split_by!r} says how to split"
+            problems.append(invalid("fit", "validation_split", must_be, None))
         if problems:
             raise ConfigError("\n".join(problems))
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        return whole and value >= least
+
+    return fits
+
+
+def _number(value: Any) -> bool:
+    plain = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return plain and math.isfinite(value)
+
+
+def _optional(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _are_callbacks(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(each, Callback) for each in value)
+
+
+_COUNT = ("an integer of at least 1", _whole(1))
+_OPTIONAL_COUNT = ("an integer of at least 1, or None", _optional(_whole(1)))
+_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "epochs": _COUNT,
+    "batch_size": _COUNT,
+    "eval_batch_size": _OPTIONAL_COUNT,
+    "early_stop_patience": _OPTIONAL_COUNT,
+    "checkpoint_steps": _OPTIONAL_COUNT,
+    "seed": ("an integer of at least 0, or None", _optional(_whole(0))),
+    "validation_split": (
+        "a number between 0 and 1, or None",
+        _optional(lambda value: _number(value) and 0 < value < 1),
+    ),
+    "split_by": (
+        "one of random, group, time, user_time",
+        lambda value: value in ("random", "group", "time", "user_time"),
+    ),
+    "monitor_mode": ("'max', 'min' or None", lambda value: value in ("max", "min", None)),
+    "min_delta": ("a number of at least 0", lambda value: _number(value) and value >= 0),
+    "precision": ("'fp32' or 'bf16'", lambda value: value in ("fp32", "bf16")),
+    "max_grad_norm": (
+        "a positive number or None",
+        _optional(lambda value: _number(value) and value > 0),
+    ),
+    "callbacks": ("a list of nextrec.training.callbacks.Callback", _are_callbacks),
+}
+"""What each argument must be, and whether a value is."""

@@ -12,7 +12,7 @@ import torch
 from nextrec.data.sampling import split
 from nextrec.data.sources import read_table_of
 from nextrec.data.store import PackedStore
-from nextrec.errors import ConfigError, DataError, did_you_mean, invalid
+from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 from nextrec.metrics import Evaluator, Request, resolve_metrics
 from nextrec.models import inputs
 from nextrec.models.fit_options import FitOptions
@@ -38,18 +38,20 @@ def load_run_data(
 ) -> RunData:
     """Stores and loaders of both parts; what is wrong with the data is found here."""
     requests = resolve_metrics(options.metrics, model.tasks, owner="fit")
-    named = options.metrics is not None
+    train, valid = inputs.opened(train_data), inputs.opened(valid_data)
+    inputs.refuse_with_loader("fit", train, weight_column=options.weight_column)
+    inputs.refuse_with_loader("fit", train, drop_last=options.drop_last)
+    named = bool(options.metrics)
     share = options.validation_split
-    validated = valid_data is not None or share is not None
+    validated = valid is not None or share is not None
     train_metrics = (
         named and not validated if options.train_metrics is None else options.train_metrics
     )
     column = None
     if validated or train_metrics:
-        judged = train_data if valid_data is None else valid_data
+        judged = train if valid is None else valid
         requests, column = inputs.grouping(requests, judged, options.user_id_column, named, "fit")
     make = partial(inputs.make_store, model, weight_column=options.weight_column)
-    train, valid = train_data, valid_data
     if valid is None and share is not None:
         if inputs.is_loader(train):
             raise ConfigError("fit: `validation_split` needs data that is not a loader yet.")
@@ -112,14 +114,14 @@ def _split(
 
 def find_monitor(data: RunData, options: FitOptions) -> tuple[str, str]:
     """The value that decides the best epoch, and its direction."""
-    modes = {request.key: request.mode for request in data.requests} | {"valid_loss": "min"}
-    monitor = options.monitor or next(iter(modes))
-    if monitor not in modes:
-        must_be = f"one of {', '.join(modes)}"
-        message = invalid("fit", "monitor", must_be, monitor)
-        raise ConfigError(message + did_you_mean(monitor, modes))
+    directed = [request for request in data.requests if request.named.metric.mode is not None]
+    names = [*(request.key for request in directed), "valid_loss"]
+    monitor = options.monitor or names[0]
+    if monitor not in names:
+        raise ConfigError(unknown_option("fit", "monitor", names, monitor))
     if options.monitor is not None and data.valid is None:
         raise ConfigError("fit: `monitor` needs validation data.")
+    modes = {request.key: request.mode for request in directed} | {"valid_loss": "min"}
     return monitor, options.monitor_mode or modes[monitor]
 
 

@@ -211,7 +211,7 @@ def evaluate(
     streaming: bool,
 ) -> MetricValues:
     """Metrics of the data; see :meth:`BaseModel.evaluate`."""
-    requests = resolve_metrics(metrics, model.tasks, owner="evaluate")
+    requests = resolve_metrics(metrics, model.tasks, owner="evaluate", streaming=streaming)
     groups = None if user_ids is None else np.asarray(user_ids)
     column = None
     if groups is None:

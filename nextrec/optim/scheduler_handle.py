@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,7 +78,7 @@ class SchedulerHandle:
         """Return the state in plain values."""
         has_state = hasattr(self.scheduler, "state_dict")
         return {
-            "scheduler": self.scheduler.state_dict() if has_state else None,
+            "scheduler": _without_counters(self.scheduler.state_dict()) if has_state else None,
             "steps": self._steps,
             "targets": list(self._targets),
         }
@@ -106,3 +107,12 @@ class SchedulerHandle:
     def _set(self, rates: list[float]) -> None:
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
+
+
+def _without_counters(state: Any) -> Any:
+    """Leave out the milestones of MultiStepLR: options, whose keys JSON would spoil."""
+    if isinstance(state, list):
+        return [_without_counters(each) for each in state]
+    if not isinstance(state, dict):
+        return state
+    return {k: _without_counters(v) for k, v in state.items() if not isinstance(v, Counter)}

@@ -152,15 +152,27 @@ class Trainer:
         self._loss_sum.fill_(state.loss_in_epoch)
         rows_before = state.rows_in_epoch
         total = length_of(loader)
-        with self.row_mode(), self._progress_of(total) as bar:
-            for batch, waited in self._timed(self._batches(loader)):
-                loss = self.step(batch)
-                bar.update(len(batch), loss.item, waited)
-                self._tell("on_step_end")
-            self._check_losses()
+        try:
+            with self.row_mode(), self._progress_of(total) as bar:
+                for batch, waited in self._timed(self._batches(loader)):
+                    loss = self.step(batch)
+                    bar.update(len(batch), loss.item, waited)
+                    self._tell("on_step_end")
+                self._check_losses()
+        finally:
+            self._settle()
         if state.step_in_epoch == 0:
             raise TrainingError("fit: the training data gave no batch.")
         return self._close_epoch(started, state.rows_in_epoch - rows_before)
+
+    def _settle(self) -> None:
+        """Bring all table rows up to date, also when the epoch is broken off.
+
+        It happens at the end of every epoch, measured or not, so that measuring changes nothing.
+        """
+        if isinstance(self.optimizer, HybridOptimizer):
+            self.optimizer.zero_grad()
+            self.optimizer.flush()
 
     def _progress_of(self, batches: int | None) -> AbstractContextManager[EpochMeter]:
         done = self.state.step_in_epoch
@@ -168,8 +180,6 @@ class Trainer:
 
     def _close_epoch(self, started: float, rows: int) -> dict[str, Any]:
         seconds = time.perf_counter() - started
-        if isinstance(self.optimizer, HybridOptimizer):
-            self.optimizer.flush()
         state = self.state
         state.step_in_epoch = 0
         return {

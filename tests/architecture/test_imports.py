@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Top to bottom; names on one line don't import each other.
 LAYERS = (
+    ("__main__",),
     ("cli",),
     ("serving",),
     ("export", "retrieval"),

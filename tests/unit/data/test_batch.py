@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,11 @@ def test_batches_join(features: FeatureSet) -> None:
     check_expected(Batch.concat([store[:2], store.select([2, 3]), store[4:]]))
 
 
+def test_a_batch_can_be_sent_to_another_process(features: FeatureSet) -> None:
+    batch = PackedStore.from_data(COLUMNS, features, TARGETS, ["user"], "weight")[:]
+    check_expected(pickle.loads(pickle.dumps(batch)))
+
+
 def test_moving_a_batch_keeps_ids_and_empties_the_cache(features: FeatureSet) -> None:
     batch = PackedStore.from_data(COLUMNS, features, TARGETS, ["user"], "weight")[:]
     batch.features.cache["flat"] = 1
@@ -206,7 +212,7 @@ class TestAsBatch:
     def test_a_missing_label_is_refused_when_labels_are_required(self) -> None:
         old = {**self.old_batch(), "labels": None}
         assert as_batch(old, self.features, ["y"]).labels is None
-        with pytest.raises(DataError, match="the batch lacks 1 column.*'y'"):
+        with pytest.raises(DataError, match=r"the batch lacks 1 column.*'y'"):
             as_batch(old, self.features, ["y"], require_labels=True)
 
     def test_missing_features_and_ids_are_listed(self) -> None:
@@ -214,7 +220,7 @@ class TestAsBatch:
         del old["features"]["s"], old["features"]["d"]
         with pytest.raises(DataError, match=r"the batch lacks 2 column\(s\): 's', 'd'"):
             as_batch(old, self.features)
-        with pytest.raises(DataError, match="'ids' lacks 1 column.*'usr' .Did you mean 'user'"):
+        with pytest.raises(DataError, match=r"'ids' lacks 1 column.*'usr' .Did you mean 'user'"):
             as_batch(self.old_batch(), self.features, id_columns=["usr"])
 
     def test_ids_outside_the_vocabulary_are_refused(self) -> None:

@@ -92,6 +92,12 @@ def test_equal_predictions_share_a_bin() -> None:
     assert curve.expected_error() == pytest.approx((4 * 0.2 + 0.1) / 5)
 
 
+def test_a_tie_belongs_to_the_bin_of_its_middle() -> None:
+    p = [0.1] * 2 + [0.5] * 6 + [0.9] * 2  # the middle of the tie stands at 5 of 10 rows
+    assert reliability_curve([1] * 10, p, bins=2).weight.tolist() == [2, 8]
+    assert reliability_curve([1] * 10, p, bins=3).weight.tolist() == [2, 6, 2]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), min_size=1, max_size=40),
     st.randoms(use_true_random=False),

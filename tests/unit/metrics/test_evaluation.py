@@ -2,11 +2,15 @@ import copy
 import json
 import math
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import nextrec
 from nextrec.errors import ConfigError, DataError
 from nextrec.metrics import (
     Evaluator,
@@ -141,6 +145,18 @@ def test_streaming_equals_exact() -> None:
     assert streamed == pytest.approx(exact, rel=1e-9, nan_ok=True)
 
 
+def test_streamed_values_tell_their_error() -> None:
+    rng = np.random.default_rng(0)
+    p, labels = rng.random(5000), rng.integers(0, 2, 5000)
+    requests = resolve_metrics(["auc", "mse"], ONE)
+    streamed = fed(Evaluator(requests, ONE, streaming=True), p, labels)
+    bounds = streamed.error_bounds()
+    assert list(bounds) == ["auc"]
+    assert 0 < bounds["auc"] < 1e-3
+    assert abs(streamed.compute()["auc"] - auc(labels, p)) <= bounds["auc"]
+    assert fed(Evaluator(requests, ONE), p, labels).error_bounds() == {}
+
+
 def test_streaming_refuses_what_needs_every_row() -> None:
     requests = resolve_metrics(["auc", "gauc", "ndcg@5"], ONE)
     with pytest.raises(ConfigError, match="`streaming` forgets the rows that gauc, ndcg@5 need"):
@@ -239,6 +255,20 @@ def test_group_ids_that_no_metric_needs_are_not_kept() -> None:
     evaluator = Evaluator(resolve_metrics("mse", ONE), ONE)
     evaluator.update([0.5], [1.0], ["somebody"])
     assert evaluator._rows.take().groups is None
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_bad_labels_name_their_target(streaming: bool) -> None:
+    tasks = make_tasks("binary", ["click", "buy"])
+    evaluator = Evaluator(resolve_metrics("auc", tasks), tasks, streaming)
+    with pytest.raises(DataError, match=r"target 'buy': metrics: `labels` must be 0 or 1; got 7"):
+        (evaluator.update([[0.1, 0.2]], [[0, 7]]), evaluator.compute())
+
+
+def test_metrics_import_no_torch() -> None:
+    code = "import sys, nextrec.metrics; sys.exit('torch' in sys.modules)"
+    root = Path(nextrec.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=root).returncode == 0
 
 
 def test_requests_of_another_model() -> None:

@@ -48,7 +48,7 @@ def test_predictions_that_are_not_finite_are_told(bad: float) -> None:
     ("kind", "labels", "predictions", "message"),
     [
         ("binary", [0, 1], [0.5], "`predictions` must be one value a row of the 2 labels; got 1"),
-        ("binary", [0, np.inf], [0.5, 0.5], "`labels` must be finite"),
+        ("binary", [0, -np.inf], [0.5, 0.5], r"`labels` must be finite.* got -inf\. Row 1\."),
         ("binary", [0, 1], [[0.5, 0.5]], "`predictions` must be one number a row"),
         ("multiclass", [0, 2], [[0.5, 0.5]] * 2, "class number from 0 to 1; got 2.0"),
         ("multiclass", [0, 0.5], [[0.5, 0.5]] * 2, "class number from 0 to 1; got 0.5"),
@@ -59,6 +59,11 @@ def test_predictions_that_are_not_finite_are_told(bad: float) -> None:
 def test_data_that_does_not_fit(kind, labels, predictions, message) -> None:
     with pytest.raises(DataError, match=message):
         observe(kind, labels, predictions)
+
+
+def test_unknown_kind() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'binary'"):
+        observe("binery", [0], [0.5])
 
 
 def test_checks_that_single_metrics_need() -> None:

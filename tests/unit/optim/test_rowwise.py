@@ -18,8 +18,7 @@ OPTIONS = {"sgd": {"momentum": 0.9}, "adamw": {"weight_decay": 0.2}}
 def make(name: str, tables: int = 1, rows: int = 30) -> tuple[RowOptimizer, list[RowTable]]:
     generator = torch.Generator().manual_seed(3)
     made = [
-        RowTable(nn.Parameter(torch.randn(rows, 2 + i, generator=generator)))
-        for i in range(tables)
+        RowTable(nn.Parameter(torch.randn(rows, 2 + i, generator=generator))) for i in range(tables)
     ]
     rule = OPTIMIZERS[name].rule
     return RowOptimizer(made, rule({**rule.defaults, "lr": 0.05, **OPTIONS.get(name, {})})), made
@@ -187,7 +186,7 @@ def test_state_begins_at_a_cache_line_and_follows_the_table():
     optimizer, (table,) = make("adam")
     assert not [key for key in optimizer.tensors() if key.startswith("0.")]
     train(optimizer, 1)
-    table.weight.data = table.weight.data.to("meta")  # an accelerator's stand-in
+    table.weight = nn.Parameter(table.weight.detach().to("meta"))  # an accelerator's stand-in
     assert {each.device.type for each in optimizer._state(table).values()} == {"meta"}
 
 

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nextrec.data.sampling import sample_unseen, split
+from nextrec.errors import ConfigError, DataError
+
+
+def check_partition(rows: int, train: np.ndarray, test: np.ndarray) -> None:
+    assert sorted([*train.tolist(), *test.tolist()]) == list(range(rows))
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(test) > 0).all()
+
+
+class TestRandom:
+    @given(rows=st.integers(2, 200), fraction=st.floats(0.01, 0.99))
+    def test_rows_are_the_share_that_the_old_version_took(self, rows: int, fraction: float) -> None:
+        kept = int(rows * (1 - fraction) + 1e-9)
+        if kept == 0:
+            with pytest.raises(DataError, match="leaves 0 row"):
+                split(rows, fraction)
+            return
+        train, test = split(rows, fraction)
+        check_partition(rows, train, test)
+        assert len(train) == kept
+
+    def test_the_default_rows_are_those_of_the_old_version(self) -> None:
+        train, test = split(50, 0.3)
+        old = np.random.default_rng(42).permutation(50)
+        assert set(train) == set(old[:35])
+        assert set(test) == set(old[35:])
+
+    def test_the_seed_decides(self) -> None:
+        assert split(50, 0.3, seed=1)[1].tolist() == split(50, 0.3, seed=1)[1].tolist()
+        assert split(50, 0.3, seed=1)[1].tolist() != split(50, 0.3, seed=2)[1].tolist()
+
+
+class TestGroup:
+    @given(
+        groups=st.lists(st.integers(0, 8), min_size=2, max_size=60).filter(
+            lambda groups: len(set(groups)) > 1
+        ),
+        fraction=st.floats(0.1, 0.9),
+        seed=st.integers(0, 5),
+    )
+    def test_no_group_is_on_both_sides(self, groups: list[int], fraction: float, seed: int) -> None:
+        train, test = split(len(groups), fraction, "group", seed, values=groups)
+        check_partition(len(groups), train, test)
+        values = np.array(groups)
+        assert not set(values[train]) & set(values[test])
+
+    def test_the_share_of_rows_is_met_nearly(self) -> None:
+        groups = np.random.default_rng(0).zipf(1.5, size=20_000) % 500
+        for seed in range(5):
+            _, test = split(len(groups), 0.2, "group", seed, values=groups)
+            largest = np.bincount(groups).max()
+            assert abs(len(test) - 4000) <= largest / 2
+
+    def test_a_group_larger_than_the_test_side_is_not_drawn(self) -> None:
+        groups = ["big"] * 90 + [f"small{row}" for row in range(10)]
+        for seed in range(10):
+            assert split(100, 0.1, "group", seed, values=groups)[1].tolist() == list(range(90, 100))
+
+    def test_when_no_group_fits_the_smallest_is_drawn(self) -> None:
+        _, test = split(5, 0.2, "group", values=["a", "a", "b", "b", "b"])
+        assert test.tolist() == [0, 1]
+
+    def test_one_group_cannot_be_split(self) -> None:
+        with pytest.raises(DataError, match=r"leaves 0 row.* to train on and 3 to test on, of 3"):
+            split(3, 0.5, "group", values=[7, 7, 7])
+
+    def test_the_seed_decides(self) -> None:
+        groups = np.arange(100) // 2
+        tests = {tuple(split(100, 0.2, "group", seed, values=groups)[1]) for seed in range(5)}
+        assert len(tests) == 5
+
+
+class TestTime:
+    @given(
+        times=st.lists(st.integers(0, 10), min_size=2, max_size=40).filter(
+            lambda times: len(set(times)) > 1
+        ),
+        fraction=st.floats(0.05, 0.95),
+    )
+    def test_the_cut_is_between_times_and_nearest_to_the_share(
+        self, times: list[int], fraction: float
+    ) -> None:
+        rows = len(times)
+        train, test = split(rows, fraction, "time", values=times)
+        check_partition(rows, train, test)
+        values = np.array(times)
+        assert values[train].max() < values[test].min()
+        wanted = rows - int(rows * (1 - fraction) + 1e-9)
+        possible = [int((values >= time).sum()) for time in sorted(set(times))[1:]]
+        assert abs(len(test) - wanted) == min(abs(size - wanted) for size in possible)
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            ["2024-01-01", "2024-03-01", "2024-02-01", "2024-03-01"],
+            pd.to_datetime(["2024-01-01", "2024-03-01", "2024-02-01", "2024-03-01"]),
+            pl.Series([1.5, 3.5, 2.5, 3.5]),
+            np.array([-7, 9, 0, 9], dtype=np.int8),
+        ],
+        ids=lambda times: type(times).__name__,
+    )
+    def test_times_of_any_type(self, times: Any) -> None:
+        assert split(4, 0.5, "time", values=times)[1].tolist() == [1, 3]
+
+    def test_one_time_cannot_be_split(self) -> None:
+        with pytest.raises(DataError, match="leaves 0 row"):
+            split(3, 0.5, "time", values=[7, 7, 7])
+
+
+class TestWithinUsers:
+    @given(
+        events=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), min_size=2, max_size=40),
+        fraction=st.floats(0.1, 0.9) | st.none(),
+    )
+    def test_the_latest_of_each_user_by_a_loop(
+        self, events: list[tuple[int, int]], fraction: float | None
+    ) -> None:
+        expected = []
+        for user in {user for user, _ in events}:
+            rows = [row for row, event in enumerate(events) if event[0] == user]
+            rows.sort(key=lambda row: events[row][1])  # stable, as the rule for ties says
+            wanted = 1 if fraction is None else int(np.floor(len(rows) * fraction + 0.5))
+            count = min(wanted, len(rows) - 1)
+            expected += rows[len(rows) - count :]
+        users, times = [user for user, _ in events], [time for _, time in events]
+        method: Any = "leave_last_out" if fraction is None else "user_time"
+        options: Any = {"values": times, "groups": users}
+        if not expected:
+            with pytest.raises(DataError, match="0 to test on"):
+                split(len(events), fraction or 0.5, method, **options)
+            return
+        train, test = split(len(events), fraction or 0.5, method, **options)
+        check_partition(len(events), train, test)
+        assert test.tolist() == sorted(expected)
+
+    def test_without_times_the_last_row_is_the_latest(self) -> None:
+        users = ["a", "b", "a", "b", "c"]
+        assert split(5, 0.5, "leave_last_out", groups=users)[1].tolist() == [2, 3]
+
+    def test_the_fraction_is_not_used_to_leave_the_last_out(self) -> None:
+        assert split(4, 7.0, "leave_last_out", groups=[1, 1, 2, 2])[1].tolist() == [1, 3]
+
+
+def test_values_may_be_columns_of_any_table() -> None:
+    columns = {"user": ["a", "a", "b", "b"], "time": [2, 1, 5, 6], "other": [0, 0, 0, 0]}
+    for data in (columns, pd.DataFrame(columns), pl.DataFrame(columns).lazy()):
+        options: Any = {"values": "time", "groups": "user"}
+        assert split(data, 0.5, "user_time", **options)[1].tolist() == [0, 3]
+        assert split(data, 0.5)[0].shape == (2,)
+        grouped: Any = split(data, 0.5, "group", values="user")
+        assert {*grouped[0].tolist()} in ({0, 1}, {2, 3})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((10, 0.0), ConfigError, "`fraction` must be a number in"),
+        ((10, 1.0), ConfigError, "`fraction` must be a number in"),
+        ((10, 0.5, "grup"), ConfigError, "Did you mean 'group'"),
+        ((10, 0.5, "group"), ConfigError, "`values` must be one value a row"),
+        ((10, 0.5, "time", 0, "ts"), ConfigError, "`values` must be one value a row"),
+        ((2, 0.5, "user_time", 0, [1, 2]), ConfigError, "`groups` must be one value a row"),
+        ((3, 0.5, "time", 0, [1, 2]), DataError, "for each of the 3 rows; got '2 values'"),
+        ((2, 0.5, "group", 0, [1, None]), DataError, "row 1: `values` must be a value, not mis"),
+        ((2, 0.5, "time", 0, pl.Series([1.0, float("nan")])), DataError, "row 1: `values`"),
+        (({"a": [1, 2]}, 0.5, "time", 0, "b"), DataError, "lacks 1 column"),
+        ((1, 0.5), DataError, "leaves 0 row"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused(arguments: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        split(*arguments)
+
+
+class TestUnseen:
+    @given(
+        pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 11)), max_size=50),
+        count=st.integers(1, 12),
+        seed=st.integers(0, 3),
+    )
+    def test_every_draw_is_unseen_and_different(
+        self, pairs: list[tuple[int, int]], count: int, seed: int
+    ) -> None:
+        users = np.array([user for user, _ in pairs], dtype=np.int64)
+        items = np.array([item for _, item in pairs], dtype=np.int64)
+        rows = np.array([0, 1, 2, 3, 4, 4, 0])
+        random = np.random.default_rng(seed)
+        drawn = sample_unseen(rows, users, items, 12, count, random)
+        assert drawn.shape == (7, count)
+        for user, row in zip(rows, drawn, strict=True):
+            unseen = set(range(12)) - {item for who, item in pairs if who == user}
+            real = row[row >= 0].tolist()
+            assert len(real) == len(set(real)) == min(count, len(unseen))
+            assert set(real) <= unseen
+            assert (row[len(real) :] == -1).all()
+
+    def test_every_unseen_item_is_as_likely_at_every_place(self) -> None:
+        rows = np.zeros(60_000, dtype=np.int64)
+        seen = np.array([0, 2, 3, 7])
+        random = np.random.default_rng(0)
+        drawn = sample_unseen(rows, np.zeros(4, dtype=int), seen, 9, 3, random)
+        unseen = [1, 4, 5, 6, 8]
+        for place in range(3):
+            counts = np.bincount(drawn[:, place], minlength=9)
+            assert counts[seen].sum() == 0
+            # 12,000 expected of each; five standard deviations are 490.
+            np.testing.assert_allclose(counts[unseen], 12_000, atol=490)
+        together = np.bincount(drawn[:, 0] * 9 + drawn[:, 1], minlength=81)
+        pairs = [one * 9 + other for one in unseen for other in unseen if one != other]
+        np.testing.assert_allclose(together[pairs], 3_000, atol=270)
+
+    def test_the_seed_decides(self) -> None:
+        none = np.array([], dtype=np.int64)
+
+        def draw(seed: int) -> list[list[int]]:
+            random = np.random.default_rng(seed)
+            return sample_unseen(np.array([0, 0]), none, none, 100, 5, random).tolist()
+
+        assert draw(1) == draw(1) != draw(2)
