@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextrec.cli.config import TrainConfig
+from nextrec.cli.document import Document, KeyPath
 from nextrec.cli.features import Listed, check_features
 from nextrec.cli.findings import Findings
 from nextrec.cli.overrides import apply_overrides
 from nextrec.cli.shapes import check_shape
-from nextrec.cli.yaml_lines import Document, KeyPath, read
+from nextrec.cli.yaml_lines import read
 from nextrec.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ def check_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     listed = check_features(findings)
     check_paths(findings, file.parent)
     check_settings(findings)
-    from nextrec.cli.names import check_names
+    from nextrec.cli.model_names import check_model
+    from nextrec.cli.training_names import check_training
 
-    model = check_names(findings, listed)
+    model = check_model(findings, listed)
+    check_training(findings, listed)
     findings.raise_any()
     assert model is not None
     return Checked(TrainConfig.model_validate(document.values), document, model, tuple(listed))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextrec.cli.config import ENTRIES
+from nextrec.cli.document import KeyPath
 from nextrec.cli.findings import Findings
-from nextrec.cli.yaml_lines import KeyPath
 from nextrec.errors import FeatureError, unknown_option
 from nextrec.features import FEATURE_KINDS, Feature, FeatureSet
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nextrec.cli.yaml_lines import Document, KeyPath, Place, Problem
+from nextrec.cli.document import Document, KeyPath, Place, Problem
 from nextrec.errors import ConfigError
 
 

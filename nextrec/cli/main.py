@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -78,9 +79,15 @@ def train(
 ) -> None:
     """Train a model as a config says, and save it as a bundle."""
     with told(debug):
+        from nextrec.cli.check import check_config
+
+        given = list(overrides or ())
+        if session is not None:
+            given.append(f"output.session={json.dumps(session)}")
+        checked = check_config(config, given)
         from nextrec.cli.train import train as run
 
-        run(config, overrides or [], resume, session)
+        run(checked, resume)
 
 
 @app.command()
@@ -154,8 +161,6 @@ def init(
 @app.command("config-schema")
 def config_schema() -> None:
     """Print the JSON Schema of training configs, for editors."""
-    import json
-
     from nextrec.cli.config import TrainConfig
 
     typer.echo(json.dumps(TrainConfig.model_json_schema(), indent=2))

@@ -10,7 +10,6 @@ import textwrap
 import typer
 
 from nextrec.cli.signatures import (
-    COMPILE_KEYS,
     default_text,
     feature_kinds,
     own_parameters,
@@ -20,6 +19,7 @@ from nextrec.cli.signatures import (
 from nextrec.cli.tables import columns
 from nextrec.errors import ConfigError, unknown_option
 from nextrec.models.base import BaseModel
+from nextrec.models.options import COMPILE_KEYS
 from nextrec.models.zoo import load_zoo
 
 WIDTH = 96

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nextrec.cli.yaml_lines import Document, KeyPath, Place, Problem, parse
+from nextrec.cli.document import Document, KeyPath, Place, Problem
+from nextrec.cli.yaml_lines import parse
 
 SHOWN = 60
 """Characters of an override that messages repeat."""

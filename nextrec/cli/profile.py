@@ -62,7 +62,7 @@ class Profile:
             self._take_lists(column, pa.float64())
         elif self.kind in ("integer", "real", "flag"):
             self._take_numbers(column)
-        if not is_list(column.type):
+        if self.kind != "other" and not is_list(column.type):
             self._count(column)
 
     def finish(self) -> None:

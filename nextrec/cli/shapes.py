@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from nextrec.cli.config import ENTRIES, SECTIONS, Section, TrainConfig
+from nextrec.cli.document import Document, KeyPath
 from nextrec.cli.findings import Findings, dotted
-from nextrec.cli.yaml_lines import Document, KeyPath
 from nextrec.errors import did_you_mean, invalid
 
 MUST_BE = {

@@ -6,7 +6,7 @@ import inspect
 from typing import Any, get_type_hints
 
 from nextrec.models.base import BaseModel
-from nextrec.models.options import COMPILE_KEYS, ModelOptions
+from nextrec.models.options import ModelOptions
 
 KINDS = ("dense", "sparse", "sequence")
 
@@ -64,14 +64,3 @@ def type_text(hint: Any) -> str:
 def default_text(parameter: inspect.Parameter) -> str:
     """``=value``, or nothing for a parameter that must be given."""
     return "" if parameter.default is parameter.empty else f"={parameter.default!r}"
-
-
-__all__ = [
-    "COMPILE_KEYS",
-    "KINDS",
-    "default_text",
-    "feature_kinds",
-    "own_parameters",
-    "parameter_types",
-    "type_text",
-]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from nextrec.cli.check import Checked, check_config
+from nextrec.cli.check import Checked
 from nextrec.cli.config import FitSection
+from nextrec.cli.document import KeyPath
 from nextrec.cli.findings import Findings
-from nextrec.cli.names import PARAMS, setting_path
 from nextrec.cli.tables import columns, metric_rows, reason_lines, short_path
-from nextrec.cli.yaml_lines import KeyPath, dump
+from nextrec.cli.training_names import PARAMS, setting_path
+from nextrec.cli.yaml_lines import dump
 from nextrec.errors import ConfigError, DataError, FeatureError
 from nextrec.metrics import MetricValues, is_better, resolve_metrics
 from nextrec.models.base import BaseModel
@@ -27,16 +27,17 @@ CONFIG_FILE = "config.yaml"
 HEADER = "# What this session was trained with; `nextrec train` on this file repeats it."
 
 
-def train(path: str, overrides: Sequence[str], resume: str | None, session: str | None) -> None:
-    """Check, build, fit, save, evaluate, and say where everything is."""
-    if session is not None:
-        overrides = [*overrides, f"output.session={json.dumps(session)}"]
-    checked = check_config(path, overrides)
+def train(checked: Checked, resume: str | None) -> None:
+    """Build, fit, save, evaluate, and say where everything is.
+
+    Args:
+        resume: session folder or checkpoint of the run to go on with.
+    """
     seed = checked.config.fit.seed
     if seed is None and resume is None:
         seed = secrets.randbelow(2**31)
     model = build_model(checked, seed)
-    with _session(model, checked, seed, resume), _stoppable(model, path):
+    with _session(model, checked, seed, resume), _stoppable(model):
         fit(model, checked, seed, resume)
     bundle = model.save(checked.config.output.bundle or model.session_path / "bundle")
     test = evaluate_test(model, checked)
@@ -143,7 +144,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 @contextmanager
-def _stoppable(model: BaseModel, path: str) -> Iterator[None]:
+def _stoppable(model: BaseModel) -> Iterator[None]:
     """Ctrl-C ends the command with the way to go on."""
     try:
         yield
@@ -151,7 +152,7 @@ def _stoppable(model: BaseModel, path: str) -> Iterator[None]:
         typer.echo("stopped", err=True)
         if model.checkpoint_path.exists():
             place = short_path(model.session_path)
-            typer.echo(f"Go on with: nextrec train {path} --resume {place}", err=True)
+            typer.echo(f"Go on: nextrec train {place}/{CONFIG_FILE} --resume {place}", err=True)
         raise typer.Exit(130) from None
 
 

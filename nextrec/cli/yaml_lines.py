@@ -7,17 +7,14 @@ follow YAML 1.2's core schema: ``1e-3`` is a number, ``no`` and ``2024-01-01`` a
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-KeyPath = tuple[str | int, ...]
-"""Keys and list positions from the document's root to a value: ``("features", "sparse", 0)``."""
+from nextrec.cli.document import Document, KeyPath, Place, Problem
 
 TAG = "tag:yaml.org,2002:"
 MERGE = f"{TAG}merge"
@@ -36,92 +33,6 @@ _CORE_SCHEMA = (
     ),
     ("merge", re.compile(r"^<<$"), ["<"]),
 )
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """Where something was written: a file's line and column, or a command-line option."""
-
-    source: str
-    line: int = 0
-    """From 1; 0 for what is no file."""
-    column: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
-
-
-@dataclass(frozen=True, order=True)
-class Problem:
-    """One thing that is wrong, and where."""
-
-    place: Place
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.text}"
-
-
-@dataclass
-class Document:
-    """Values, their places, and what was wrong with the text itself."""
-
-    source: str
-    values: Any = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    _keys: dict[KeyPath, Place] = field(default_factory=dict, repr=False)
-    _values: dict[KeyPath, Place] = field(default_factory=dict, repr=False)
-
-    def __contains__(self, path: KeyPath) -> bool:
-        parent = self.get(path[:-1])
-        if isinstance(parent, list):
-            return isinstance(path[-1], int) and path[-1] < len(parent)
-        return not path or (isinstance(parent, dict) and path[-1] in parent)
-
-    def key(self, path: KeyPath) -> Place:
-        """Place of the key that leads to a value; of the nearest one above when there is none."""
-        return self._nearest(self._keys, path)
-
-    def value(self, path: KeyPath) -> Place:
-        """Place of a value; of the nearest one above when there is none."""
-        return self._nearest(self._values, path)
-
-    def get(self, path: KeyPath) -> Any:
-        """The value at a path, or ``None``."""
-        found = self.values
-        for step in path:
-            try:
-                found = found[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return found
-
-    def without(self, paths: Iterable[KeyPath]) -> Document:
-        """A copy that lacks the values at ``paths``; list items become ``None``."""
-        rest = Document(self.source, copy.deepcopy(self.values), [], self._keys, self._values)
-        for *head, last in paths:
-            parent = rest.get(tuple(head))
-            if isinstance(parent, dict):
-                parent.pop(last, None)
-            elif isinstance(parent, list) and isinstance(last, int) and last < len(parent):
-                parent[last] = None
-        return rest
-
-    def put(self, path: KeyPath, value: Any, place: Place) -> None:
-        """Set a value in an existing mapping or list; all that stands below it gets one place."""
-        for places in (self._keys, self._values):
-            for old in [each for each in places if each[: len(path)] == path]:
-                del places[old]
-            places[path] = place
-        if path:
-            self.get(path[:-1])[path[-1]] = value
-        else:
-            self.values = value
-
-    def _nearest(self, places: dict[KeyPath, Place], path: KeyPath) -> Place:
-        while path and path not in places:
-            path = path[:-1]
-        return places.get(path, Place(self.source, 1, 1))
 
 
 def read(path: Path) -> Document:
@@ -195,7 +106,7 @@ class _Builder:
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
         """The value of a node that stands at ``path``."""
         place = _place(self.document.source, node.start_mark)
-        self.document._values[path] = place
+        self.document.value_places[path] = place
         if any(node is each for each in self._open):
             self._add(place, "the alias refers to what it stands in.")
             return None
@@ -227,7 +138,7 @@ class _Builder:
                     self._add(place, f"`{key}` stands here twice, first on line {own[key]}.")
                     continue
                 own[key] = place.line
-            self.document._keys[(*path, key)] = place
+            self.document.key_places[(*path, key)] = place
             values[key] = self.build(value_node, (*path, key))
         return values
 
@@ -250,7 +161,7 @@ class _Builder:
         items = []
         for number, each in enumerate(node.value):
             place = _place(self.document.source, each.start_mark)
-            self.document._keys[(*path, number)] = place
+            self.document.key_places[(*path, number)] = place
             items.append(self.build(each, (*path, number)))
         return items
 

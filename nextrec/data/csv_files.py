@@ -11,7 +11,10 @@ column of text, ``NA`` may be a country.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from nextrec.data.files import Source, reading, require_columns
+from nextrec.errors import DataError
 
 MISSING = ("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None", "\\N")
 BLOCK_BYTES = 4 << 20
@@ -48,7 +52,9 @@ class CsvFiles(Source):
             with reading(path, "csv"):
                 tables.append(pa.csv.read_csv(path, **options))
         table = pa.concat_tables(tables)
-        return pa.table({name: narrow(table.column(name)) for name in columns})
+        with ThreadPoolExecutor(pa.cpu_count()) as pool:  # Arrow's kernels release the lock
+            narrowed = pool.map(narrow, [table.column(name) for name in columns])
+            return pa.table(list(narrowed), names=list(columns))
 
     def scan(
         self, columns: Sequence[str], batch_rows: int, files: Iterable[int] | None = None
@@ -79,8 +85,12 @@ class CsvFiles(Source):
 
 
 def _header(path: Path) -> list[str]:
-    with reading(path, "csv"), pa.csv.open_csv(path, **_layout()) as reader:
-        return list(reader.schema.names)
+    # utf-8-sig: a byte order mark is no part of the first name.
+    with reading(path, "csv"), pa.input_stream(path, compression="detect") as stream:
+        names = next(csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline="")), None)
+    if names is None:
+        raise DataError(f"{str(path)!r} can't be read as csv: it is empty, without a header line.")
+    return names
 
 
 def _layout() -> dict[str, object]:
@@ -141,7 +151,7 @@ def _as_numbers(text: pa.Array) -> pa.Array | None:
     integers = _try_cast(text, pa.int64())
     if integers is not None:
         # Arrow reads 0x1f as 31; whoever writes that means a name.
-        return None if pc.any(pc.match_substring(text, "0x")).as_py() else integers
+        return None if pc.any(pc.starts_with(text, "0x")).as_py() else integers
     reals = _try_cast(text, pa.float64())
     if reals is None or pc.any(pc.is_nan(reals)).as_py() or _has_long_integer(text, reals):
         return None

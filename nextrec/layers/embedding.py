@@ -66,7 +66,7 @@ class EmbeddingLayer(nn.Module):
         self.dense_transforms = nn.ModuleDict()
         for feature in self.features.dense:
             if feature.use_embedding:
-                self.dense_transforms[feature.name] = _dense_map(feature)
+                self.dense_transforms[_module_key(feature.name)] = _dense_map(feature)
         self._subsets: dict[tuple[str, ...], FeatureSet] = {}
         self._plans: dict[tuple[str, ...], list[_Gather]] = {}
         self._constants: dict[tuple[Any, ...], Tensor] = {}
@@ -272,7 +272,7 @@ class EmbeddingLayer(nn.Module):
                 grouped.setdefault((feature.input_dim, feature.width), []).append(feature)
         vectors: dict[str, Tensor] = {}
         for (inner, _), group in grouped.items():
-            maps = [cast("nn.Linear", self.dense_transforms[f.name]) for f in group]
+            maps = [cast("nn.Linear", self.dense_transforms[_module_key(f.name)]) for f in group]
             values = numbers(x, group).view(-1, len(group), inner)  # (B, n, inner)
             weight = torch.stack([m.weight for m in maps])  # (n, D, inner)
             bias = torch.stack([m.bias for m in maps])  # (n, D)
@@ -302,6 +302,16 @@ class InputMask(nn.Module):
         """Mask of ``seq_tensor``, or of the feature's column."""
         ids = _column(x, feature.name) if seq_tensor is None else seq_tensor
         return (ids != feature.padding_id).unsqueeze(1).float()
+
+
+_TAKEN = frozenset(dir(nn.ModuleDict()))
+
+
+def _module_key(name: str) -> str:
+    """A feature's name as a module's: without dots, and not that of a method such as ``items``."""
+    if "." in name or name in _TAKEN or name.startswith("%"):
+        return "%" + name.replace("%", "%25").replace(".", "%2E")
+    return name
 
 
 def _dense_map(feature: DenseFeature) -> nn.Linear:

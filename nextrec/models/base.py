@@ -84,16 +84,17 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         super().__init__()
         self.feature_groups = self._take_groups(options)
         own = FeatureSet(dense_features, sparse_features, sequence_features)
+        _check_agreement(self.feature_groups)
         self.features = FeatureSet.merge(*self.feature_groups.values(), own)
         if not len(self.features):
             raise FeatureError(f"{self.model_name} needs at least one feature.")
-        targets = self._normalize_to_list(target) or ["label"]  # type: ignore[arg-type]
+        targets = _names(self, "target", target) or ["label"]
         self._set_feature_config(
             self.features.dense,
             self.features.sparse,
             self.features.sequence,
             targets,
-            list(self._normalize_to_list(id_columns)),  # type: ignore[arg-type]
+            _names(self, "id_columns", id_columns),
         )
         self.target = self.target_columns
         self.target_index = {name: column for column, name in enumerate(targets)}
@@ -106,6 +107,11 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         self.embedding_l2_reg = _strength(self, "embedding_l2_reg", embedding_l2_reg)
         self.dense_l1_reg = _strength(self, "dense_l1_reg", dense_l1_reg)
         self.dense_l2_reg = _strength(self, "dense_l2_reg", dense_l2_reg)
+        if not isinstance(early_stop_patience, int) or early_stop_patience < 1:
+            must_be = "an integer of at least 1"
+            raise ConfigError(
+                invalid(self.model_name, "early_stop_patience", must_be, early_stop_patience)
+            )
         self.early_stop_patience = early_stop_patience
         self._planned_session = create_session(session_id)
         self.session: Session = self._planned_session
@@ -392,14 +398,39 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         from inspect import signature
 
         grouped = [f"{group}_{kind}_features" for group in self.groups for kind in KINDS]
-        own = [*signature(type(self)).parameters, *signature(BaseModel).parameters]
+        # Of the classes themselves: the metaclass hides the signature of its call.
+        constructors = [signature(cls.__init__).parameters for cls in (type(self), BaseModel)]
+        own = [name for names in constructors for name in names if name != "self"]
         return [*dict.fromkeys([*own, *COMPILE_KEYS, *grouped])]
 
     def _finish_construction(self) -> None:
         self.to(self.device)
 
 
+def _names(model: BaseModel, parameter: str, value: Any) -> list[str]:
+    names = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(e, str) and e for e in names):
+        must_be = "a column's name or a list of names"
+        raise ConfigError(invalid(model.model_name, parameter, must_be, value))
+    return list(names)
+
+
+def _check_agreement(groups: Mapping[str, FeatureSet]) -> None:
+    """A column may play several roles, but it is described in one way."""
+    described: dict[str, tuple[str, dict[str, Any]]] = {}
+    for group, features in groups.items():
+        for feature in features:
+            values = feature.to_dict()
+            first, others = described.setdefault(feature.name, (group, values))
+            differing = [key for key in values if values[key] != others.get(key)]
+            if differing:
+                raise FeatureError(
+                    f"feature {feature.name!r} is described differently by the groups {first!r} "
+                    f"and {group!r}: {', '.join(differing)}."
+                )
+
+
 def _strength(model: BaseModel, name: str, value: float) -> float:
-    if not isinstance(value, (int, float)) or value < 0:
+    if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise ConfigError(invalid(model.model_name, name, "a number of at least 0", value))
     return float(value)

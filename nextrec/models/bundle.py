@@ -20,11 +20,12 @@ import torch
 
 from nextrec import __version__
 from nextrec._files import write_text
-from nextrec.errors import CheckpointError, ConfigError, NextRecError
+from nextrec.errors import CheckpointError, ConfigError, FeatureError, NextRecError
 from nextrec.models.options import COMPILE_KEYS
 from nextrec.models.recording import from_plain, to_plain
 from nextrec.models.zoo import find_model
-from nextrec.training.checkpoint import read_state, write_state
+from nextrec.training.checkpoint import fill, read_state, write_state
+from nextrec.training.device import resolve_device
 from nextrec.training.session import resolve_save_path
 
 if TYPE_CHECKING:
@@ -83,7 +84,13 @@ def build(
             f"{where}: id space version {description['id_space_version']!r}; "
             f"this NextRec uses version {ID_SPACE_VERSION}."
         )
-    arguments = from_plain(description["arguments"])
+    if not isinstance(description["arguments"], dict):
+        raise CheckpointError(f"{where}: the model's arguments are no JSON object.")
+    device = resolve_device(device)  # an absent device is no fault of the file
+    try:
+        arguments = from_plain(description["arguments"])
+    except (FeatureError, CheckpointError) as error:
+        raise CheckpointError(f"{where}: a feature can't be rebuilt: {error}") from error
     arguments.pop("session_id", None)  # a loaded model is no continuation of its run
     arguments |= {**(overrides or {}), "device": device}
     try:
@@ -117,7 +124,7 @@ def read_weights(model: BaseModel, path: str | os.PathLike[str]) -> None:
     named = meta["model"].get("class")
     if named != model.model_name:
         raise wrong_class(path, named, model.model_name)
-    _fill(model, tensors, path)
+    fill(model, tensors, path)
 
 
 def save(model: BaseModel, path: str | os.PathLike[str]) -> Path:
@@ -163,7 +170,7 @@ def load(
     if file.name == WEIGHTS_FILE:
         description = _description(file.with_name(DESCRIPTION_FILE))
     model = build(description, str(path), device, overrides)
-    _fill(model, tensors, file)
+    fill(model, tensors, file)
     model.eval()
     return model
 
@@ -205,6 +212,8 @@ def _find(path: Path, name: str | None = None) -> Path:
     for ending in ("_best.model", ".model", "_checkpoint.model"):
         found = [path / f"{name}{ending}"] if name else sorted(path.glob(f"*{ending}"))
         found = [file for file in found if file.is_file()]
+        if ending == ".model":
+            found = [file for file in found if not file.name.endswith("_checkpoint.model")]
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             raise CheckpointError(f"{path}: several models ({names}); name one.")
@@ -218,7 +227,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[s
     if not isinstance(meta.get("model"), dict):
         raise CheckpointError(f"{path}: no description of a model in it.")
     if meta.get("kind") == "checkpoint":
-        if meta["train"]["step_in_epoch"]:
+        if meta.get("train", {}).get("step_in_epoch"):
             raise CheckpointError(
                 f"{path}: written in the middle of an epoch; continue it with fit(resume=...), "
                 "or load the best weights."
@@ -235,14 +244,3 @@ def _description(path: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise CheckpointError(f"{path}: not the description of a model.")
     return description
-
-
-def _fill(
-    model: BaseModel, tensors: Mapping[str, torch.Tensor], path: str | os.PathLike[str]
-) -> None:
-    try:
-        model.load_state_dict(dict(tensors))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path}: the weights do not fit {model.model_name}: {error}"
-        ) from error

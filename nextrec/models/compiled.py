@@ -43,10 +43,15 @@ class Compiled:
             raise ConfigError(unknown_option("compile", "optimizer", OPTIMIZERS, self.optimizer))
         if isinstance(self.scheduler, str) and self.scheduler not in SCHEDULERS:
             raise ConfigError(unknown_option("compile", "scheduler", SCHEDULERS, self.scheduler))
-        named = isinstance(self.optimizer, str)
         penalties = ("embedding_l1_reg", "embedding_l2_reg", "dense_l1_reg", "dense_l2_reg")
         asked = [name for name in penalties if getattr(model, name)]
-        if not named and asked:
+        for feature in model.features.embedded:
+            asked += [
+                f"{name} of {feature.name}"
+                for name in ("l1_reg", "l2_reg")
+                if getattr(feature, name)
+            ]
+        if not isinstance(self.optimizer, str) and asked:
             raise ConfigError(
                 f"compile: `{asked[0]}` needs an optimizer given by name; with an optimizer of "
                 "your own use its weight_decay, or add the penalty in your own loop."
@@ -66,6 +71,7 @@ class Compiled:
                 row_tables=tables,
                 owner="compile",
             )
+            _refuse_stranger(self.instance, model)
         return self.instance
 
     def build_scheduler(
@@ -85,6 +91,13 @@ class Compiled:
     def row_mode(self) -> Callable[[], AbstractContextManager[None]]:
         """Context in which the model's tables keep row gradients."""
         return lambda: row_gradients(self.row_tables)
+
+
+def _refuse_stranger(optimizer: torch.optim.Optimizer, model: BaseModel) -> None:
+    """Refuse an optimizer of another model: it would train nothing here."""
+    own = {id(parameter) for parameter in model.parameters()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise ConfigError("compile: `optimizer` has no parameter of this model.")
 
 
 def row_tables_of(model: BaseModel) -> list[tuple[Storage, RowTable]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 from nextrec.data.batch import Batch
 from nextrec.errors import DataError
 from nextrec.metrics import Evaluator, MetricValues, Request
+from nextrec.models.inputs import unmoved
 from nextrec.training.device import autocast_for
-from nextrec.training.seed import preserve_rng
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -33,7 +33,7 @@ def predictions(
     was_training = model.training
     model.eval()
     try:
-        with preserve_rng():
+        with unmoved(loader):
             for raw in loader:
                 batch = prepare(raw)
                 with autocast_for(model.device, precision):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from nextrec.data.batch import Batch, as_batch
+from nextrec.data.columns import owner_of
 from nextrec.data.loaders import BatchLoader
-from nextrec.data.sources import column_names
+from nextrec.data.sources import column_names, open_source
 from nextrec.data.store import PackedStore
+from nextrec.data.stream import StreamLoader
 from nextrec.errors import ConfigError, DataError, did_you_mean, invalid
 from nextrec.features import TableFeature
 from nextrec.loss import check_labels
@@ -77,29 +80,83 @@ def is_loader(data: Any) -> bool:
     return isinstance(data, (DataLoader, BatchLoader))
 
 
+def opened(data: Any) -> Any:
+    """A table as a source, which may be asked several times where a stream is read only once."""
+    return data if data is None or is_loader(data) else open_source(data)
+
+
+def refuse_with_loader(owner: str, data: Any, **options: Any) -> None:
+    """Refuse options that shape batches when the batches are there already."""
+    for name, value in options.items():
+        if value and is_loader(data):
+            must_be = "said where the data loader is made, for its batches are used as they are"
+            raise ConfigError(invalid(owner, name, must_be, value))
+
+
 def preparer(model: BaseModel, loader: Any, require_labels: bool = True) -> Callable[[Any], Batch]:
     """A function that makes what a loader yields a checked batch on the model's device.
 
-    Batches of :func:`make_loader` were checked when their store was packed; others are checked
-    one by one.
+    Batches of :func:`make_loader` were checked when their store was packed, another store is
+    checked here as a whole, batches of any other loader one by one.
     """
     device = model.device
     on_cpu = device.type == "cpu"
     checked = getattr(loader, "packed_for", None) is model.features
+    store = getattr(loader, "store", None)
+    if not checked and isinstance(store, PackedStore):
+        _checked(model, store.data, require_labels, "")
+        checked = True
 
     def prepare(raw: Any) -> Batch:
-        batch = raw if checked else _checked(model, raw, require_labels)
+        batch = raw if checked else _checked(model, raw, require_labels, " of a batch")
         return batch if on_cpu else batch.to(device)
 
     return prepare
 
 
-def _checked(model: BaseModel, raw: Any, require_labels: bool) -> Batch:
+def check_first_batch(loader: Any, prepare: Callable[[Any], Batch]) -> None:
+    """Refuse a loader of the user's own before the run begins, as far as one batch shows.
+
+    What can be iterated only once is not looked at.
+    """
+    own = isinstance(loader, (BatchLoader, StreamLoader))
+    once = isinstance(getattr(loader, "dataset", None), IterableDataset) and not own
+    if isinstance(loader, BatchLoader) or once:
+        return
+    with unmoved(loader):
+        first = next(iter(loader), None)
+    if first is None:
+        raise DataError("the data loader gives no batch.")
+    prepare(first)
+
+
+@contextmanager
+def unmoved(loader: Any) -> Iterator[None]:
+    """Leave every random stream where it was, a loader's own generators too.
+
+    How often a run looks at its data must not change what it trains.
+    """
+    owners = (loader, getattr(loader, "sampler", None))
+    found = [getattr(owner, "generator", None) for owner in owners]
+    generators = [each for each in found if isinstance(each, torch.Generator)]
+    states = [each.get_state() for each in generators]
+    with preserve_rng():
+        try:
+            yield
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+
+
+def _checked(model: BaseModel, raw: Any, require_labels: bool, of: str) -> Batch:
     """A batch of a loader of the user's own, with the checks that a store makes once."""
-    batch = as_batch(raw, model.features, model.target_columns, require_labels=require_labels)
+    try:
+        batch = as_batch(raw, model.features, model.target_columns, require_labels=require_labels)
+    except DataError as error:
+        raise DataError(f"a batch of the data loader: {error}") from error
     if batch is raw:  # packed for another set of features, perhaps of other sizes
         for feature in model.features.embedded:
-            _check_range(batch.features[feature.name], feature)
+            _check_range(batch.features[feature.name], feature, of)
         if batch.labels is not None and batch.targets != tuple(model.target_columns):
             must_be = f"those of the model, {model.target_columns}"
             raise DataError(invalid("data loader", "target", must_be, list(batch.targets)))
@@ -110,15 +167,14 @@ def _checked(model: BaseModel, raw: Any, require_labels: bool) -> Batch:
     return batch
 
 
-def _check_range(ids: torch.Tensor, feature: TableFeature) -> None:
+def _check_range(ids: torch.Tensor, feature: TableFeature, of: str) -> None:
     low, high = ids.aminmax()
     if low < 0 or high >= feature.vocab_size:
         outside = (ids < 0) | (ids >= feature.vocab_size)
         place = outside.nonzero()[0].tolist()
-        raise DataError(
-            f"feature {feature.name!r}: row {place[0]} of a batch has the id "
-            f"{int(ids[tuple(place)])}; the vocabulary has {feature.vocab_size} ids, from 0."
-        )
+        where = f"{owner_of(feature)}, row {place[0]}{of}"
+        must_be = f"an integer id in [0, {feature.vocab_size}), the vocabulary"
+        raise DataError(invalid(where, "value", must_be, int(ids[tuple(place)])))
 
 
 def grouping(
@@ -154,7 +210,7 @@ def loader_id_columns(loader: Any) -> tuple[str, ...]:
     schema = getattr(getattr(loader, "dataset", None), "schema", None)
     if schema is not None:
         return tuple(schema.id_columns)
-    with preserve_rng():  # looking must not move the stream that shuffles the user's loader
+    with unmoved(loader):
         first: Any = next(iter(loader), None)
     ids = first["ids"] if isinstance(first, (dict, Batch)) and "ids" in first else None
     return tuple(ids or ())

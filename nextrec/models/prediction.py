@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ import pyarrow.parquet
 
 from nextrec._files import atomic_path
 from nextrec.data.batch import Schema, pack
-from nextrec.data.sources import column_names, frame_kind, scan
+from nextrec.data.columns import plain
+from nextrec.data.files import SUFFIXES
+from nextrec.data.sources import frame_kind, scan
 from nextrec.data.store import PackedStore
-from nextrec.errors import ConfigError, DataError, unknown_option
+from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 from nextrec.models import inputs
 from nextrec.models.evaluation import predictions
 from nextrec.training.session import resolve_save_path
@@ -42,26 +44,26 @@ def predict(
     """See :meth:`BaseModel.predict`."""
     if save_format is not None and save_format not in FORMATS:
         raise ConfigError(unknown_option("predict", "save_format", FORMATS, save_format))
+    if not isinstance(chunk_rows, (int, np.integer)) or chunk_rows < 1:
+        must_be = "an integer of at least 1"
+        raise ConfigError(invalid("predict", "streaming_chunk_size", must_be, chunk_rows))
     with_ids = bool(model.id_columns) if include_ids is None else include_ids
     if with_ids and not model.id_columns:
         raise ConfigError("predict: `include_ids` needs a model with `id_columns`.")
-    pieces = _pieces(model, data, batch_size, chunk_rows, with_ids)
+    pieces = _pieces(model, inputs.opened(data), batch_size, chunk_rows, with_ids)
     if save_path is None:
-        return _returned(model, data, pa.concat_tables(list(pieces)), return_dataframe)
-    path, kind = _destination(model, save_path, save_format)
+        return _returned(model, data, _joined(pieces), return_dataframe)
+    kind = _kind(save_path, save_format)
+    first = next(pieces)  # what is wrong with the data is found before anything is written
+    default = model.claim_session().predictions_dir
+    path = resolve_save_path(save_path, default, f"{model.model_name}_predictions", f".{kind}")
     kept: list[pa.Table] = []
-    with atomic_path(path) as temporary, ExitStack() as stack:
-        writer = None
-        for piece in pieces:
-            if writer is None:
-                writer = stack.enter_context(_writer(temporary, kind, piece.schema))
-            writer.write_table(piece)
+    with atomic_path(path) as temporary, _writer(temporary, kind, first.schema) as writer:
+        for piece in chain([first], pieces):
+            writer.write_table(_like(first.schema, piece))
             if return_dataframe:
                 kept.append(piece)
-        stack.close()
-    if not return_dataframe:
-        return path
-    return _returned(model, data, pa.concat_tables(kept), True)
+    return _returned(model, data, _joined(kept), True) if return_dataframe else path
 
 
 def _pieces(
@@ -69,35 +71,43 @@ def _pieces(
 ) -> Iterator[pa.Table]:
     """Tables of ids and predictions; at least one, or the data is refused as empty."""
     empty = True
-    for loader in _loaders(model, data, batch_size, chunk_rows, with_ids):
+    for loader, ids in _parts(model, data, batch_size, chunk_rows, with_ids):
         prepare = inputs.preparer(model, loader, require_labels=False)
-        ids: list[dict[str, Any]] = []
+        carried: list[dict[str, Any]] = []
         scores: list[np.ndarray] = []
         for batch, _, score in predictions(model, loader, prepare):
-            ids.append(_ids_of(model, batch) if with_ids else {})
+            if ids is None:
+                carried.append(_ids_of(model, batch))
             scores.append(score.cpu().numpy())
         if scores:
             empty = False
-            yield _table(model, ids, np.concatenate(scores))
+            yield _table(model, _stacked(carried) if ids is None else ids, np.concatenate(scores))
     if empty:
         raise DataError("predict: the data is empty.")
 
 
-def _loaders(
+def _parts(
     model: BaseModel, data: Any, batch_size: int, chunk_rows: int, with_ids: bool
-) -> Iterator[Any]:
-    """The loader given, or one for each chunk of the data."""
+) -> Iterator[tuple[Any, dict[str, pa.ChunkedArray] | None]]:
+    """The loader given, or one for each chunk of the data, with its ids in the data's own types.
+
+    The ids of a loader are in its batches: ``None``.
+    """
     if inputs.is_loader(data):
-        yield data
+        yield data, None if with_ids else {}
         return
-    ids = tuple(model.id_columns) if with_ids else ()
-    schema = Schema(model.features, id_columns=ids)
-    columns = schema.columns(column_names(data))
+    names = tuple(model.id_columns) if with_ids else ()
+    schema = Schema(model.features)
+    columns = Schema(model.features, id_columns=names).columns(data.names())
     first_row = 0
     for chunk in scan(data, columns, chunk_rows):
         if chunk.num_rows:
-            store = PackedStore(pack(pa.Table.from_batches([chunk]), schema, first_row))
-            yield inputs.make_loader(model, store, batch_size)
+            table = pa.Table.from_batches([chunk])
+            store = PackedStore(pack(table, schema, first_row))
+            yield (
+                inputs.make_loader(model, store, batch_size),
+                {name: plain(table[name]) for name in names},
+            )
             first_row += chunk.num_rows
 
 
@@ -108,10 +118,30 @@ def _ids_of(model: BaseModel, batch: Any) -> dict[str, Any]:
     return {name: batch.ids[name] for name in model.id_columns}
 
 
-def _table(model: BaseModel, ids: list[dict[str, Any]], scores: np.ndarray) -> pa.Table:
-    columns: dict[str, Any] = {}
-    for name in ids[0]:
-        columns[name] = pa.array(np.concatenate([np.asarray(each[name]) for each in ids]))
+def _stacked(ids: list[dict[str, Any]]) -> dict[str, pa.Array]:
+    return {
+        name: pa.array(np.concatenate([np.asarray(each[name]) for each in ids])) for name in ids[0]
+    }
+
+
+def _joined(pieces: Iterable[pa.Table]) -> pa.Table:
+    return pa.concat_tables(list(pieces), promote_options="permissive")
+
+
+def _like(schema: pa.Schema, piece: pa.Table) -> pa.Table:
+    """The piece in the first one's types, which files of one data set may vary."""
+    if piece.schema == schema:
+        return piece
+    try:
+        return piece.cast(schema)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"predict: an id column changes its type within the data: {error}"
+        ) from error
+
+
+def _table(model: BaseModel, ids: dict[str, Any], scores: np.ndarray) -> pa.Table:
+    columns = dict(ids)
     for task in model.tasks:
         part = scores[:, task.logits]
         if task.kind == "multiclass":
@@ -131,17 +161,22 @@ def _returned(model: BaseModel, data: Any, table: pa.Table, as_frame: bool) -> A
         import polars as pl
 
         return pl.from_arrow(table)
-    return table if kind == "arrow" else table.to_pandas()
+    if kind == "arrow":
+        return table
+    # Integers beside missing values stay integers: as floats, large ids would change.
+    return table.to_pandas(integer_object_nulls=True)
 
 
-def _destination(
-    model: BaseModel, save_path: str | os.PathLike[str], save_format: str | None
-) -> tuple[Path, str]:
-    ending = Path(save_path).suffix.lstrip(".").lower()
-    kind = save_format or (ending if ending in FORMATS else "csv")
-    default = model.claim_session().predictions_dir
-    path = resolve_save_path(save_path, default, f"{model.model_name}_predictions", f".{kind}")
-    return Path(path), kind
+def _kind(save_path: str | os.PathLike[str], save_format: str | None) -> str:
+    """The format that the path's ending and ``save_format`` say, which must not differ."""
+    name = os.fspath(save_path).lower()
+    if name.endswith(".gz"):
+        raise ConfigError(invalid("predict", "save_path", "a .csv or .parquet file", save_path))
+    said = next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
+    if said and save_format and said != save_format:
+        must_be = f"{said!r}, as `save_path` {name!r} says"
+        raise ConfigError(invalid("predict", "save_format", must_be, save_format))
+    return save_format or said or "csv"
 
 
 class _CsvWriter:

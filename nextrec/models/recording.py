@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nextrec.errors import CheckpointError, ConfigError, did_you_mean
+from nextrec.errors import CheckpointError, ConfigError, did_you_mean, invalid
 from nextrec.features import BaseFeature, FeatureSet
 
 FEATURE = "__feature__"
@@ -33,12 +33,20 @@ class Recorded(ABCMeta):
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
         arguments = dict(bound.arguments)
         arguments.pop(next(iter(arguments)))  # self
+        arguments = _copied(arguments)  # the caller's lists may change
         for name, parameter in inspect.signature(cls.__init__).parameters.items():  # type: ignore[misc]
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments |= arguments.pop(name, {})
         model.init_arguments = arguments
         model._finish_construction()
         return model
+
+
+def _copied(value: Any) -> Any:
+    """Containers copied, what they hold as it is."""
+    if type(value) is dict:
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if type(value) is list else value
 
 
 def _name_groups(
@@ -62,8 +70,10 @@ def _seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise ConfigError(invalid("model", "seed", "an integer of at least 0, or None", seed))
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed))
         yield
 
 
@@ -84,7 +94,9 @@ def to_plain(value: Any, where: str) -> Any:
     if isinstance(value, FeatureSet):
         return [to_plain(feature, where) for feature in value]
     if isinstance(value, Mapping):
-        return {str(key): to_plain(each, f"{where}.{key}") for key, each in value.items()}
+        if not all(isinstance(key, str) for key in value):
+            raise ConfigError(f"`{where}` has keys that are no strings, which JSON can't keep.")
+        return {key: to_plain(each, f"{where}.{key}") for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_plain(each, where) for each in value]
     if isinstance(value, np.generic):
@@ -106,5 +118,5 @@ def from_plain(value: Any) -> Any:
         try:
             return BaseFeature.from_dict(value[FEATURE])
         except TypeError as error:
-            raise CheckpointError(f"a saved feature can't be rebuilt: {error}") from error
+            raise CheckpointError(str(error)) from error
     return {key: from_plain(each) for key, each in value.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from nextrec.models.fit_options import FitOptions
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
+
+logger = logging.getLogger("nextrec")
 
 
 @dataclass
@@ -52,6 +55,8 @@ def load_run_data(
         judged = train if valid is None else valid
         requests, column = inputs.grouping(requests, judged, options.user_id_column, named, "fit")
     make = partial(inputs.make_store, model, weight_column=options.weight_column)
+    if valid is not None and share is not None:
+        logger.warning("fit: `validation_split` is not used, because there is `valid_data`")
     if valid is None and share is not None:
         if inputs.is_loader(train):
             raise ConfigError("fit: `validation_split` needs data that is not a loader yet.")
@@ -62,6 +67,7 @@ def load_run_data(
         train = make(train, group_column=column if train_metrics else None)
     if valid is not None and not inputs.is_loader(valid) and not isinstance(valid, PackedStore):
         valid = make(valid, group_column=column)
+    _refuse_unobserved(model, train)
     return RunData(
         _train_loader(model, train, options, seed),
         _valid_loader(model, valid, options),
@@ -69,6 +75,18 @@ def load_run_data(
         column,
         train_metrics,
     )
+
+
+def _refuse_unobserved(model: BaseModel, train: Any) -> None:
+    """Refuse a target of which no label is observed: its part of the model would not be trained."""
+    store = train if isinstance(train, PackedStore) else getattr(train, "store", None)
+    labels = store.data.labels if isinstance(store, PackedStore) else None
+    if labels is None:
+        return
+    for name, column in zip(model.target_columns, labels.unbind(1), strict=False):
+        if bool(torch.isnan(column).all()):
+            must_be = "observed in at least one row of the training data"
+            raise DataError(invalid("fit", name, must_be, f"{len(column)} missing labels"))
 
 
 def _train_loader(model: BaseModel, train: Any, options: FitOptions, seed: int) -> Any:
@@ -129,7 +147,11 @@ def check_monitor(model: BaseModel, data: RunData, monitor: str) -> None:
     """Refuse validation labels on which the monitor is undefined, whatever is predicted."""
     store = getattr(data.valid, "store", None)
     chosen = [request for request in data.requests if request.key == monitor]
-    if not isinstance(store, PackedStore) or store.data.labels is None or not chosen:
+    if not isinstance(store, PackedStore) or store.data.labels is None:
+        return
+    if bool(torch.isnan(store.data.labels).all()):
+        raise DataError("fit: no label of the validation data is observed.")
+    if not chosen:  # the loss, which any label defines
         return
     groups = None if data.group_column is None else store.data.ids[data.group_column]
     evaluator = Evaluator(chosen, model.tasks)

@@ -42,49 +42,66 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
     """Train the model; see :meth:`BaseModel.fit`."""
     resumed = _resume_path(model, options)
     seed = _seed(options, resumed)
-    optimizer = model.compiled.build(model)
+    model.compiled.build(model)
     data = load_run_data(model, train_data, valid_data, options, seed)
     monitor, mode = find_monitor(data, options)
     if data.valid is not None:
         check_monitor(model, data, monitor)
+    stopping = _early_stopping(model, data, options, monitor, mode)
+    validate = _validator(model, data, options)
+    trainer = _trainer(model, data, options, seed, monitor, mode)
+    # What can be refused was looked at: from here on there is a session.
     if resumed:
         model.session = Session.reopen(resumed.parent)
     setup_logger(model.claim_session(new_run=resumed is None))
-    stopping = _early_stopping(model, data, options, monitor, mode)
-    trainer = Trainer(
-        model,
-        model.objective,
-        optimizer,
-        TrainOptions(
-            epochs=options.epochs,
-            max_grad_norm=options.max_grad_norm,
-            dense_l1=model.dense_l1_reg,
-            dense_l2=model.dense_l2_reg,
-        ),
-        prepare=inputs.preparer(model, data.train),
-        row_mode=model.compiled.row_mode(),
-        autocast=partial(autocast_for, model.device, options.precision),
-        device=model.device,
-        scheduler=model.compiled.build_scheduler(length_of(data.train), options.epochs, mode),
-        callbacks=_callbacks(model, options, stopping),
-        progress=Progress(enabled=options.progress, logger=logger),
-        monitor=monitor if data.valid is not None else None,
-        fingerprint=_fingerprint(model, data, options, seed),
-        describe=partial(bundle.describe, model),
-    )
-    write_manifest(model, data, options, seed)
+    trainer.callbacks = _callbacks(model, options, stopping)
     if resumed is None:
         torch.manual_seed(seed)
     else:
         trainer.load_checkpoint(resumed)
         unfinished = trainer.state.step_in_epoch > 0
         model.session.truncate_metrics(trainer.state.epoch - unfinished)
+    write_manifest(model, data, options, seed)
     started = time.perf_counter()
-    model.history = trainer.fit(data.train, _validator(model, data, options))
+    model.history = trainer.fit(data.train, validate)
     _take_best(model, stopping)
     if options.report:
         best = None if stopping is None else stopping.best_epoch
         write_run_report(model, data, options, best, time.perf_counter() - started)
+
+
+def _trainer(
+    model: BaseModel, data: RunData, options: FitOptions, seed: int, monitor: str, mode: str
+) -> Trainer:
+    """The trainer of a run, without callbacks; what does not fit together is refused."""
+    prepare = inputs.preparer(model, data.train)
+    inputs.check_first_batch(data.train, prepare)
+    autocast = partial(autocast_for, model.device, options.precision)
+    autocast()  # refuses a precision that the device lacks
+    scheduler = model.compiled.build_scheduler(length_of(data.train), options.epochs, mode)
+    if scheduler is not None and scheduler.needs_metric and data.valid is None:
+        raise ConfigError("fit: a plateau scheduler follows the monitor: give validation data.")
+    description = bundle.describe(model)
+    return Trainer(
+        model,
+        model.objective,
+        model.compiled.build(model),
+        TrainOptions(
+            epochs=options.epochs,
+            max_grad_norm=options.max_grad_norm,
+            dense_l1=model.dense_l1_reg,
+            dense_l2=model.dense_l2_reg,
+        ),
+        prepare=prepare,
+        row_mode=model.compiled.row_mode(),
+        autocast=autocast,
+        device=model.device,
+        scheduler=scheduler,
+        progress=Progress(enabled=options.progress, logger=logger),
+        monitor=monitor if data.valid is not None else None,
+        fingerprint=_fingerprint(model, data, options, seed),
+        describe=lambda: description,
+    )
 
 
 def _early_stopping(
@@ -138,11 +155,14 @@ def _validator(
     model: BaseModel, data: RunData, options: FitOptions
 ) -> Callable[[], dict[str, Any]] | None:
     """A function that measures the model after an epoch."""
-    parts = {"valid": data.valid} if data.valid is not None else {}
+    loaders = {"valid": data.valid} if data.valid is not None else {}
     if data.train_metrics:
-        parts["train"] = data.train
-    if not parts:
+        loaders["train"] = data.train
+    if not loaders:
         return None
+    parts = {part: (loader, inputs.preparer(model, loader)) for part, loader in loaders.items()}
+    for loader, prepare in parts.values():
+        inputs.check_first_batch(loader, prepare)
     measure = partial(
         evaluate_loader,
         model,
@@ -153,8 +173,7 @@ def _validator(
 
     def validate() -> dict[str, Any]:
         record: dict[str, Any] = {}
-        for part, loader in parts.items():
-            prepare = inputs.preparer(model, loader)
+        for part, (loader, prepare) in parts.items():
             values = measure(loader, prepare=prepare, with_loss=part == "valid")
             if part == "valid":
                 record["valid_loss"] = values.pop("loss")
@@ -212,11 +231,13 @@ def evaluate(
 ) -> MetricValues:
     """Metrics of the data; see :meth:`BaseModel.evaluate`."""
     requests = resolve_metrics(metrics, model.tasks, owner="evaluate", streaming=streaming)
+    data = inputs.opened(data)
+    inputs.refuse_with_loader("evaluate", data, weight_column=weight_column)
     groups = None if user_ids is None else np.asarray(user_ids)
     column = None
     if groups is None:
         requests, column = inputs.grouping(
-            requests, data, user_id_column, metrics is not None, "evaluate"
+            requests, data, user_id_column, bool(metrics), "evaluate"
         )
     if not inputs.is_loader(data):
         store = inputs.make_store(model, data, group_column=column, weight_column=weight_column)

@@ -50,12 +50,17 @@ def _features(model: BaseModel) -> str:
 def _parameters(model: BaseModel) -> str:
     rows = [("part", "parameters", "trained", "MiB", "optimizer MiB")]
     totals: list[float] = [0, 0, 0.0, 0.0]
-    for name, child in model.named_children():
-        count = sum(parameter.numel() for parameter in child.parameters())
-        trained = sum(p.numel() for p in child.parameters() if p.requires_grad)
+    parts = [(name, list(child.parameters())) for name, child in model.named_children()]
+    parts.append(("(its own)", list(model.parameters(recurse=False))))
+    seen: set[int] = set()
+    for name, parameters in parts:
+        parameters = [p for p in parameters if id(p) not in seen]  # tied weights count once
+        seen.update(map(id, parameters))
+        count = sum(parameter.numel() for parameter in parameters)
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
         if not count:
             continue
-        memory, state = count * 4 / 2**20, _state_bytes(model, child) / 2**20
+        memory, state = count * 4 / 2**20, _state_bytes(model, parameters) / 2**20
         rows.append((name, f"{count:,}", f"{trained:,}", f"{memory:.2f}", f"{state:.2f}"))
         totals = [a + b for a, b in zip(totals, (count, trained, memory, state), strict=True)]
     rows.append(
@@ -64,18 +69,18 @@ def _parameters(model: BaseModel) -> str:
     return f"Parameters\n{_table(rows)}"
 
 
-def _state_bytes(model: BaseModel, part: nn.Module) -> float:
+def _state_bytes(model: BaseModel, parameters: Iterable[nn.Parameter]) -> float:
     """Bytes of optimizer state of a part, 0 for an optimizer of the user's own."""
     name = model.compiled.optimizer
     name = name.lower() if isinstance(name, str) else ""
     tables = {
         id(module.weight(storage))
-        for module in part.modules()
+        for module in model.modules()
         if isinstance(module, EmbeddingTables)
         for storage in module.storages.values()
     }
     total = 0.0
-    for parameter in part.parameters():
+    for parameter in parameters:
         if not parameter.requires_grad:
             continue
         if name == "rowwise_adagrad":

@@ -9,6 +9,7 @@ rowwise             state of the tables, and one step over the rows that have a 
 hybrid              dense parameters and tables under one ``torch.optim.Optimizer``
 options, build      from a name and options to an optimizer
 groups              which parameters are decayed
+scheduler_handle    a running schedule, called after every step and epoch
 schedules           the learning-rate schedules by name
 schedulers          from a name, class, factory or instance to a running schedule
 legacy              0.3.1's ``get_optimizer`` and ``get_scheduler``

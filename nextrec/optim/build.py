@@ -37,7 +37,8 @@ def build_optimizer(
             them by group: ``{"lr": 1e-3, "groups": {"embedding": {"lr": 1e-2}}}``, with the
             groups ``embedding`` (tables in row mode), ``dense`` and ``bias_norm``. By name,
             biases and norms get no weight decay unless ``groups`` says so.
-        groups: the parameters outside ``row_tables`` by group, from :func:`group_parameters`.
+        groups: the parameters outside ``row_tables`` by group, from :func:`group_parameters`;
+            without row tables, ``embedding`` may hold tables that train with dense gradients.
         row_tables: the tables to train in row mode.
         owner: whose parameter a message names.
 
@@ -53,9 +54,11 @@ def build_optimizer(
     options = dict(params or {})
     if isinstance(optimizer, Optimizer):
         return optimizer
-    weights = [table.weight for table in row_tables]
-    members = {"embedding": weights, **{name: list(group) for name, group in groups.items()}}
-    members = {name: group for name, group in members.items() if group}
+    members = {name: list(group) for name, group in groups.items() if group}
+    if row_tables:
+        if "embedding" in members:
+            raise ConfigError(invalid(owner, "groups", "without tables in row mode", "embedding"))
+        members = {"embedding": [table.weight for table in row_tables], **members}
     overrides = _read_groups(options.pop("groups", None), members, owner)
     if isinstance(optimizer, str):
         return _build_by_name(optimizer, options, overrides, members, row_tables, owner)
@@ -103,7 +106,7 @@ def _build_by_name(
     dense_groups = [
         {"params": parameters, "name": group, **spec.dense_options(given[group])}
         for group, parameters in members.items()
-        if group != "embedding"
+        if not (row_tables and group == "embedding")
     ]
     dense = None
     if dense_groups:

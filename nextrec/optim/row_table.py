@@ -60,8 +60,7 @@ class RowTable:
     Raises:
         ConfigError: penalties overlap or lie outside the table.
 
-    A table object is callable, and so fits the ``reader`` slot of an embedding storage: it
-    records lookups while gradients are enabled and only reads otherwise.
+    A table is callable: it fits the ``reader`` slot of an embedding storage.
 
     >>> table = RowTable(nn.Parameter(torch.ones(5, 2)), padding_rows=torch.tensor([0]))
     >>> table(torch.tensor([3, 0, 3])).sum().backward()
@@ -90,13 +89,16 @@ class RowTable:
         self._merged: tuple[tuple[object, ...], RowBlock, Tensor] | None = None
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Look ``rows`` up for training if gradients are enabled, else only read them."""
-        return self.lookup(rows) if torch.is_grad_enabled() else self.read(rows)
+        """:meth:`lookup`."""
+        return self.lookup(rows)
 
     def lookup(self, rows: Tensor) -> Tensor:
-        """Gather ``rows`` of any shape into ``rows.shape + (D,)`` and record them for the step."""
-        if not self.weight.requires_grad:
-            return F.embedding(rows, self.weight)
+        """Gather ``rows`` of any shape into ``rows.shape + (D,)`` and record them for the step.
+
+        Nothing is recorded while gradients are disabled or the table is frozen.
+        """
+        if not (torch.is_grad_enabled() and self.weight.requires_grad):
+            return self.read(rows)
         merge = self.merges.merge(rows, len(self.weight))
         block = self._load(merge.rows)
         leaf = merge.expand(block.weight).view(*rows.shape, self.width).requires_grad_()

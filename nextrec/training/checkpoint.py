@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from nextrec._files import atomic_path
 from nextrec.errors import CheckpointError
@@ -34,8 +34,9 @@ def write_state(
         meta: plain values; NaN and infinity are kept.
     """
     header = json.dumps({"format_version": FORMAT_VERSION, **meta})
-    # Tables share one storage; safetensors wants each tensor to own its memory.
-    plain = {name: _own(tensor) for name, tensor in tensors.items()}
+    # Tables share one storage, tied weights one tensor; safetensors wants each to own its memory.
+    taken: set[int] = set()
+    plain = {name: _own(tensor, taken) for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         save_file(plain, str(temporary), metadata={HEADER: header})
     return Path(path)
@@ -55,6 +56,28 @@ def read_state(
         CheckpointError: the file is absent, truncated, corrupted, or of another kind.
     """
     return _read(path, with_tensors=True, device=device)
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    """Put weights into a module: all of them, or none.
+
+    Raises:
+        CheckpointError: a weight is missing, left over, or of another shape.
+    """
+    needed = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    problems = [f"{name} is missing" for name in needed if name not in found]
+    problems += [f"{name} has no place" for name in found if name not in needed]
+    problems += [
+        f"{name} has shape {found[name]}, not {shape}"
+        for name, shape in needed.items()
+        if found.get(name, shape) != shape
+    ]
+    if problems:
+        listed = "; ".join(problems[:5]) + ("; ..." if len(problems) > 5 else "")
+        owner = type(module).__name__
+        raise CheckpointError(f"{path}: the weights do not fit this {owner}: {listed}.")
+    module.load_state_dict(dict(tensors))
 
 
 def pack(value: Any, prefix: str, tensors: dict[str, Tensor]) -> Any:
@@ -111,6 +134,8 @@ def _read(
         meta = json.loads(header)
     except ValueError as error:
         raise CheckpointError(f"{path}: its header is not JSON ({error}).") from error
+    if not isinstance(meta, dict):
+        raise CheckpointError(f"{path}: its header is no JSON object.")
     if meta.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: format version {meta.get('format_version')!r}; "
@@ -119,8 +144,11 @@ def _read(
     return tensors, meta
 
 
-def _own(tensor: Tensor) -> Tensor:
+def _own(tensor: Tensor, taken: set[int]) -> Tensor:
     tensor = tensor.detach().to("cpu")
-    if tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size():
+    memory = tensor.untyped_storage()
+    partly = memory.nbytes() != tensor.numel() * tensor.element_size()
+    if partly or memory.data_ptr() in taken:
         return tensor.clone(memory_format=torch.contiguous_format)
+    taken.add(memory.data_ptr())
     return tensor.contiguous()

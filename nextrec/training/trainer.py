@@ -21,7 +21,7 @@ from nextrec.data.batch import Batch
 from nextrec.errors import CheckpointError, TrainingError
 from nextrec.optim import HybridOptimizer, RowTable, SchedulerHandle
 from nextrec.training.callbacks import Callback
-from nextrec.training.checkpoint import pack, read_state, unpack, write_state
+from nextrec.training.checkpoint import fill, pack, read_state, unpack, write_state
 from nextrec.training.progress import EpochMeter, Progress
 from nextrec.training.seed import RngState
 
@@ -239,7 +239,9 @@ class Trainer:
             if options.max_grad_norm is not None:
                 self.optimizer.clip_grad_norm_(options.max_grad_norm)
         elif options.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.module.parameters(), options.max_grad_norm)
+            # A parameter that the optimizer leaves out keeps its gradients, which would add up.
+            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(trained, options.max_grad_norm)
 
     def _watch(self, loss: Tensor) -> None:
         """Stop at a loss that is not finite: at once on the CPU, every few steps elsewhere."""
@@ -341,12 +343,13 @@ class Trainer:
         if changed:
             told = "; ".join(f"{k} was {was!r}, is {now!r}" for k, (was, now) in changed.items())
             raise CheckpointError(f"{path}: this run differs from the saved one: {told}.")
-        weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model/")}
-        try:
-            self.module.load_state_dict(weights)
-        except RuntimeError as error:
-            raise CheckpointError(f"{path}: {error}") from error
+        if len(meta["callbacks"]) != len(self.callbacks):
+            raise CheckpointError(
+                f"{path}: written with {len(meta['callbacks'])} callbacks, this run has "
+                f"{len(self.callbacks)}; give the same `callbacks` to resume."
+            )
         parts = {name: unpack(packed, tensors) for name, packed in meta["parts"].items()}
+        fill(self.module, {k[6:]: v for k, v in tensors.items() if k.startswith("model/")}, path)
         self.optimizer.load_state_dict(parts["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(parts["scheduler"])
@@ -372,7 +375,7 @@ def row_gradients(
 ) -> Iterator[None]:
     """Let each storage read through its row table for the time of the block."""
     for storage, table in tables:
-        storage.reader = table.lookup
+        storage.reader = table  # records lookups where gradients are enabled, else only reads
     try:
         yield
     finally:

@@ -182,7 +182,8 @@ def test_a_list_is_no_config():
         (
             "  metrics: [auc]",
             "  callbacks: []",
-            "c.yaml:17:3: fit: unknown key `callbacks`. Callbacks are objects: give them in Python.",
+            "c.yaml:17:3: fit: unknown key `callbacks`. "
+            "Callbacks are objects: give them in Python.",
         ),
         ("  name: DeepFM\n", "", "c.yaml:10:1: model: `name` is missing."),
         ("[price]", "price", "c.yaml:4:10: features: `dense` must be a list; got 'price'."),
@@ -214,7 +215,11 @@ def test_a_list_is_no_config():
             "  shuffle: yes",
             "c.yaml:17:12: fit: `shuffle` must be true or false; got 'yes'.",
         ),
-        ("  metrics: [auc]", "  epochs: 0", "c.yaml:17:11: fit: `epochs` must be at least 1; got 0."),
+        (
+            "  metrics: [auc]",
+            "  epochs: 0",
+            "c.yaml:17:11: fit: `epochs` must be at least 1; got 0.",
+        ),
         (
             "  metrics: [auc]",
             "  max_grad_norm: 0",

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextrec.cli.yaml_lines import Place, dump, parse, read
+from nextrec.cli.document import Place
+from nextrec.cli.yaml_lines import dump, parse, read
 
 
 def told(text: str) -> list[str]:

@@ -145,3 +145,14 @@ def test_class_is_built_over_all_parameters():
         ("dense", 0.1),
         ("bias_norm", 0.2),
     ]
+
+
+def test_a_group_of_tables_without_row_mode_trains_with_dense_gradients():
+    table = nn.Parameter(torch.ones(3, 2))
+    optimizer = build_optimizer("sgd", {"lr": 0.5}, groups={"embedding": [table], "dense": []})
+    table.grad = torch.ones(3, 2)
+    optimizer.step()
+    assert torch.equal(table, torch.full((3, 2), 0.5))
+    assert optimizer.param_groups[0]["name"] == "embedding"
+    with pytest.raises(ConfigError, match="row mode"):
+        build_optimizer("sgd", groups={"embedding": [table]}, row_tables=parts()["row_tables"])

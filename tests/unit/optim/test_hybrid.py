@@ -163,6 +163,18 @@ def test_state_dict_round_trip_and_group_identity():
     assert optimizer.dense.param_groups[0] is optimizer.param_groups[1]
 
 
+def test_two_restored_from_one_state_go_their_own_ways():
+    model, optimizer = build()
+    train(model, optimizer, range(3))
+    state = copy.deepcopy(optimizer.state_dict())
+    kept = copy.deepcopy(state["tensors"])
+    for start in (10, 20):
+        other_model, other = build()
+        other.load_state_dict(state)
+        train(other_model, other, range(start, start + 2))
+    assert all(torch.equal(each, kept[key]) for key, each in state["tensors"].items())
+
+
 def test_restore_refuses_the_state_of_something_else():
     model, optimizer = build()
     train(model, optimizer, range(2))

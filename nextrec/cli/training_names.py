@@ -1,35 +1,21 @@
-"""Names and arguments that only the library can judge: model, optimizer, loss, metrics.
-
-These checks import torch; ``check.py`` runs them after those that don't.
-"""
+"""Names and options of a training: task, loss, optimizer, scheduler, metrics. Imports torch."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
+from nextrec.cli.document import Document, KeyPath
 from nextrec.cli.features import Listed
-from nextrec.cli.findings import Findings, dotted
-from nextrec.cli.shapes import report
-from nextrec.cli.signatures import (
-    COMPILE_KEYS,
-    feature_kinds,
-    own_parameters,
-    parameter_types,
-)
-from nextrec.cli.yaml_lines import Document, KeyPath
-from nextrec.errors import ConfigError, NextRecError, did_you_mean, unknown_option
+from nextrec.cli.findings import Findings
+from nextrec.errors import ConfigError, NextRecError, unknown_option
 from nextrec.loss import LOSSES, Objective
 from nextrec.metrics import resolve_metrics
 from nextrec.metrics.definitions import parse_metric
-from nextrec.models.base import BaseModel
-from nextrec.models.zoo import load_zoo
 from nextrec.optim import GROUPS, OPTIMIZERS, SCHEDULERS, build_optimizer, build_scheduler
 from nextrec.tasks import Task, make_tasks
 from nextrec.training.device import resolve_device
@@ -37,14 +23,8 @@ from nextrec.training.device import resolve_device
 PARAMS = ("model", "params")
 
 
-def check_names(findings: Findings, listed: list[Listed]) -> type[BaseModel] | None:
-    """Find unknown names and arguments; returns the model's class when it is known."""
-    good = findings.good_part()
-    model = _check_model(findings, good)
-    if model is not None:
-        _check_arguments(findings, good, model)
-        _check_roles(findings, good, model, listed)
-    _check_twice(findings, good)
+def check_training(findings: Findings, listed: list[Listed]) -> None:
+    """Find unknown names, and options that do not fit them or the task."""
     good = findings.good_part()
     tasks = _check_tasks(findings, good, listed)
     _check_optimizer(findings, good)
@@ -52,93 +32,12 @@ def check_names(findings: Findings, listed: list[Listed]) -> type[BaseModel] | N
     if tasks:
         _check_loss(findings, good, tasks)
         _check_metrics(findings, good, tasks)
-    return model
 
 
 def setting_path(document: Document, key: str) -> KeyPath | None:
     """Where an argument of ``compile`` stands: in that section or among the model's."""
     paths: tuple[KeyPath, ...] = (("compile", key), (*PARAMS, key))
     return next((path for path in paths if path in document), None)
-
-
-# -- the model -----------------------------------------------------------------------------------
-
-
-def _check_model(findings: Findings, good: Document) -> type[BaseModel] | None:
-    name = good.get(("model", "name"))
-    if name is None:
-        return None
-    zoo = load_zoo()
-    if name not in zoo:
-        findings.add(("model", "name"), unknown_option("model", "name", zoo, name))
-        return None
-    return zoo[name]
-
-
-def _check_arguments(findings: Findings, good: Document, model: type[BaseModel]) -> None:
-    given = good.get(PARAMS) or {}
-    types = parameter_types(model)
-    for name, value in given.items():
-        path = (*PARAMS, name)
-        if name in types:
-            _check_type(findings, path, types[name], value)
-        elif name.endswith("_features"):
-            group, _, kind = name.removesuffix("_features").rpartition("_")
-            where = f"`features.groups.{group}`" if group else f"`features.{kind}`"
-            findings.add_key(path, f"model: features stand under {where}, not `params.{name}`.")
-        else:
-            hint = did_you_mean(name, types) or f" It takes {', '.join(own_parameters(model))}."
-            findings.add_key(path, f"model: {model.__name__} does not take `{name}`.{hint}")
-    for name, parameter in own_parameters(model).items():
-        if parameter.default is parameter.empty and name not in given:
-            findings.add_key((*PARAMS, name), f"model: {model.__name__} needs `params.{name}`.")
-
-
-def _check_type(findings: Findings, path: KeyPath, hint: Any, value: Any) -> None:
-    config = ConfigDict(strict=True, arbitrary_types_allowed=True)
-    adapter = TypeAdapter(hint, config=config)
-    try:
-        # As JSON, because a list of YAML may stand for any kind of sequence.
-        adapter.validate_json(json.dumps(value))
-    except ValidationError as error:
-        report(findings, error.errors(include_url=False), path)
-
-
-def _check_roles(
-    findings: Findings, good: Document, model: type[BaseModel], listed: list[Listed]
-) -> None:
-    """Groups of the model and of the config, and kinds of features that it takes."""
-    groups = good.get(("features", "groups")) or {}
-    roles = model.groups
-    for group in groups:
-        if group not in roles:
-            path = ("features", "groups", group)
-            if roles:
-                findings.add_key(path, unknown_option("features", "groups", roles, group))
-            else:
-                findings.add_key(path, f"features: {model.__name__} has no groups of features.")
-    if roles and not findings.touches(("features", "groups")):
-        members = {name for names in groups.values() for name in names or ()}
-        told = f"{model.__name__} reads the groups {', '.join(roles)}"
-        for each in listed:
-            if each.feature.name not in members:
-                hint = f"{told}; list it under `features.groups`."
-                findings.add(each.path, f"features: {each.feature.name!r} is in no group: {hint}")
-    for each in listed:
-        kind = each.feature.kind
-        if not roles and kind not in feature_kinds(model):
-            findings.add(each.path, f"features: {model.__name__} takes no {kind} features.")
-
-
-def _check_twice(findings: Findings, good: Document) -> None:
-    pairs = [((*PARAMS, key), ("compile", key)) for key in COMPILE_KEYS]
-    pairs.append(((*PARAMS, "session_id"), ("output", "session")))
-    for path, other in pairs:
-        if path in good and other in good:
-            findings.add_key(path, f"model: `{path[-1]}` is given by `{dotted(other)}` too.")
-
-
-# -- what it predicts and how it is trained -----------------------------------------------------
 
 
 def _check_tasks(

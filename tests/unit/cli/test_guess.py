@@ -1,0 +1,106 @@
+"""From what a column holds to its part in a config."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+import pytest
+
+from nextrec.cli.guess import Guess, choose_targets, guess, share_tables, task_of
+from nextrec.cli.profile import Profile, profile_columns
+from nextrec.errors import ConfigError
+
+
+def profiles(**columns) -> list[Profile]:
+    table = pa.table({name: pa.array(values) for name, values in columns.items()})
+    return profile_columns(list(columns), table.to_batches())
+
+
+def guessed(name: str, values) -> Guess:
+    return guess(*profiles(**{name: values}))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role", "why"),
+    [
+        ("price", [0.5, 1.5, 0.5], "dense", "numbers 0.5 to 1.5"),
+        ("price", [0.5, 2000.0, 0.5], "dense", "numbers 0.5 to 2,000; scale it"),
+        ("delta", [-3, 4, -3], "dense", "numbers -3 to 4"),
+        ("spend", [0, 100, 0], "dense", "numbers 0 to 100"),
+        ("item_id", [3, 9, 3], "sparse", "ids 3 to 9, 2 different ones"),
+        ("itemId", [3, 90, 3], "sparse", "ids 3 to 90, 2 different ones"),
+        ("user_id", [3, 9, 4], "sparse", "ids 3 to 9, 3 different ones"),
+        ("hour", [0, 1, 2, 1], "sparse", "integers 0 to 2, 3 different ones: taken for categories"),
+        ("flag", [True, False, True], "sparse", "integers 0 to 1, 2 different ones"),
+        ("liked", [[1, 2], [3], []], "sequence", "lists of up to 2 ids 1 to 3"),
+        ("liked", ["0|2", "3", ""], "sequence", "id 0 is padding"),
+        ("vector", [[0.5, 1.0], [2.0, 3.0]], "dense", "2 numbers a row"),
+        ("city", ["a", "b", "a"], "later", "text, 2 different values: encode it"),
+        ("price", [0.5, None, 1.5], "later", "1 of 3 values missing: fill them"),
+        ("item_id", [-1, 2, 2], "dense", "numbers -1 to 2"),
+        ("user_id", [-1, 2, 2], "later", "encode them to integers from 0"),
+        ("item_id", [1, 4_000_000_000, 1], "later", "2 ids, but up to 4,000,000,000: encode"),
+        ("vectors", [[0.5], [2.0, 3.0]], "later", "no feature takes"),
+        ("tags", [["a"], ["b"]], "later", "no feature takes"),
+        ("row_id", [1, 2, 3], "left out", "another value in every row"),
+        ("version", [4, 4, 4], "left out", "one value only"),
+        ("weight", [0.5, 0.5], "left out", "one value only"),
+        ("nothing", [None, None], "left out", "no value"),
+        ("timestamp", [1_700_000_000, 1_700_000_001], "left out", "says when"),
+        ("log_date", ["2024-01-01", "2024-01-02"], "left out", "says when, as text"),
+        ("rating", [1, 2, 1], "left out", "called like a label"),
+    ],
+)
+def test_guesses(name, values, role, why):
+    found = guessed(name, values)
+    assert found.role == role
+    assert why in found.why
+
+
+def test_the_vocabulary_ends_at_the_largest_id():
+    assert guessed("item_id", [3, 9, 3]).arguments["vocab_size"] == 10
+    assert guessed("liked", [[1, 2], [3]]).arguments["vocab_size"] == 4
+    assert guessed("liked", [[1] * 80]).arguments["max_len"] == 50
+    assert guessed("vector", [[0.5, 1.0], [2.0, 3.0]]).arguments == {"input_dim": 2}
+
+
+@pytest.mark.parametrize(
+    ("history", "item", "shared"),
+    [
+        ("hist_movie_id", "movie_id", True),
+        ("item_seq", "item_id", True),
+        ("liked", "item_id", False),
+        ("user_history", "user_id", False),
+    ],
+)
+def test_a_history_shares_the_table_of_its_item(history, item, shared):
+    guesses = [guessed(history, [[1, 2], [3]]), guessed(item, [3, 9, 3])]
+    pairs = share_tables(guesses)
+    assert bool(pairs) == shared
+    assert guesses[0].arguments.get("embedding_name") == (item if shared else None)
+
+
+def test_targets():
+    columns = profiles(click=[0, 1], stay=[0.5, 1.5], LABEL=[0, 1], name=["a", "b"])
+    assert [each.name for each in choose_targets(columns, [])] == ["LABEL"]
+    assert [each.name for each in choose_targets(columns, ["stay", "click"])] == ["stay", "click"]
+    assert [task_of(each) for each in columns[:2]] == ["binary", "regression"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (["clik"], "`--target` must be a column of the data (click, name); got 'clik'. "
+         "Did you mean 'click'?"),
+        (["name"], "`--target` must be a column of numbers; got 'name: text'"),
+    ],
+)  # fmt: skip
+def test_wrong_targets(wanted, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        choose_targets(profiles(click=[0, 1], name=["a", "b"]), wanted)
+
+
+def test_no_column_that_looks_like_a_label():
+    with pytest.raises(ConfigError, match=r"name it by --target\. The columns are a, b\."):
+        choose_targets(profiles(a=[0, 1], b=[0, 1]), [])
