@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from nextrec.errors import FeatureError, invalid, unknown_option
@@ -84,12 +85,17 @@ class BaseFeature:
         pad = self.padding_idx
         self._check(
             "padding_idx",
-            pad is None or (isinstance(pad, int) and 0 <= pad < self.vocab_size),
+            pad is None or (_is_id(pad) and pad < self.vocab_size),
             f"None or an id below the vocabulary size {self.vocab_size}",
         )
         for strength in ("l1_reg", "l2_reg"):
-            self._check(strength, getattr(self, strength) >= 0, "a number of at least 0")
+            value = getattr(self, strength)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            self._check(strength, number and value >= 0, "a number of at least 0")
         self._check("out_of_range", self.out_of_range in OUT_OF_RANGE, "'error' or 'unknown'")
+        if self.out_of_range == "unknown":
+            has_row = self.vocab_size > UNKNOWN_ID
+            self._check("vocab_size", has_row, "at least 2 with `out_of_range` 'unknown'")
 
     if TYPE_CHECKING:
         vocab_size: int
@@ -101,10 +107,13 @@ class BaseFeature:
 
 
 def _is_count(value: object) -> bool:
-    try:
-        return not isinstance(value, bool) and int(value) == value and value >= 1  # type: ignore[call-overload,operator]
-    except (TypeError, ValueError):
+    if not isinstance(value, Real) or isinstance(value, bool):
         return False
+    return float(value) >= 1 and float(value).is_integer()
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
 @dataclass(eq=False)
@@ -218,6 +227,10 @@ class DenseFeature(BaseFeature):
 
     def __post_init__(self) -> None:
         self._check_name()
+        for name in ("embedding_dim", "input_dim"):
+            value = getattr(self, name)
+            number = value is None or isinstance(value, Real)
+            self._check(name, number and not isinstance(value, bool), "a positive integer or None")
         self.input_dim = max(int(self.input_dim or 1), 1)
         if self.embedding_dim is not None and self.embedding_dim > 1:
             self.use_embedding = True

@@ -21,11 +21,13 @@ class DIN(BaseModel):
     r"""Pools each history of a user by how much its items have to do with the candidate.
 
     .. math::
-        v = \sum_t a(k_t, q)\, k_t, \qquad a(k, q) = g([q; k; q - k; q \odot k]), \qquad
+        v = \sum_t a(k_t, q)\, k_t, \qquad a(k, q) = \sigma(g([q; k; q - k; q \odot k])), \qquad
         z = \mathrm{MLP}([\text{all other features}; v_1; v_2; \dots])
 
     where q is the candidate's vector and k the history's. As in the paper the weights are not
-    normalised (``attention_use_softmax=True`` does so) and the activation is Dice. Each pair of a
+    normalised over the history, so they keep the strength of an interest
+    (``attention_use_softmax=True`` takes the softmax of g instead of the sigmoid), and the
+    activation is Dice. Each pair of a
     history and its candidate (items and item, categories and category) has an attention unit of
     its own. Other sequences are pooled by their own combiners. An empty history gives zeros.
 
@@ -54,6 +56,7 @@ class DIN(BaseModel):
         attention_hidden_units: Sequence[int] = (80, 40),
         attention_activation: str = "dice",
         attention_use_softmax: bool = False,
+        *,
         behavior_feature_name: str | Sequence[str] | None = None,
         candidate_feature_name: str | Sequence[str] | None = None,
         **options: Unpack[ModelOptions],
