@@ -144,9 +144,8 @@ def compare(path: Path, vocab: int, precision: str, options) -> list[dict]:
 
 
 def print_table(rows: list[dict]) -> None:
-    print(
-        f"{'loop':<22}{'ids a field':>12}{'precision':>11}{'rows/s':>9}{'ms a step':>11}{'of bare':>9}"
-    )
+    head = ("loop", "ids a field", "precision", "rows/s", "ms a step", "of bare")
+    print("{:<22}{:>12}{:>11}{:>9}{:>11}{:>9}".format(*head))
     for row in rows:
         print(
             f"{row['loop']:<22}{row['vocab']:>12,}{row['precision']:>11}"

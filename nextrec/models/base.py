@@ -35,7 +35,12 @@ from nextrec.models.summary import summarize
 from nextrec.models.zoo import MODELS
 from nextrec.tasks import Task, make_tasks
 from nextrec.training.device import resolve_device
-from nextrec.training.session import Session, create_session
+from nextrec.training.session import (
+    Session,
+    create_session,
+    goes_to_default,
+    resolve_save_path,
+)
 
 
 class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
@@ -342,6 +347,19 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
             self.session = self._planned_session
         self.session = self.session.claim()
         return self.session
+
+    def output_path(
+        self,
+        path: str | os.PathLike[str] | None,
+        name: str,
+        suffix: str,
+        folder: str = ".",
+        add_timestamp: bool = False,
+    ) -> Path:
+        """Where a result goes: the path given, else into the session, which is then made."""
+        if goes_to_default(path):
+            self.claim_session()
+        return resolve_save_path(path, self.session_path / folder, name, suffix, add_timestamp)
 
     @property
     def checkpoint_path(self) -> Path:

@@ -26,7 +26,6 @@ from nextrec.models.recording import from_plain, to_plain
 from nextrec.models.zoo import find_model
 from nextrec.training.checkpoint import fill, read_state, write_state
 from nextrec.training.device import resolve_device
-from nextrec.training.session import resolve_save_path
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -182,8 +181,7 @@ def save_model(
     verbose: bool = True,
 ) -> Path:
     """Write a ``.model`` file, by default into the session."""
-    default = model.claim_session().root
-    path = resolve_save_path(save_path, default, model.model_name, ".model", add_timestamp)
+    path = model.output_path(save_path, model.model_name, ".model", add_timestamp=add_timestamp)
     written = write_weights(model, path)
     if verbose:
         logger.info("model saved to %s", written)

@@ -57,6 +57,8 @@ class FitOptions:
     """Default: the larger of ``batch_size`` and 4,096."""
     progress: bool | None = None
     """A bar; default: when the output is a terminal."""
+    verbosity: int = 1
+    """What is told: 0 warnings, 1 the course of the run, 2 details."""
     report: bool = True
     """Write ``report.html`` into the session."""
 
@@ -130,6 +132,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a positive number or None",
         _optional(lambda value: _number(value) and value > 0),
     ),
+    "verbosity": ("0, 1 or 2", lambda value: value in (0, 1, 2)),
     "callbacks": ("a list of nextrec.training.callbacks.Callback", _are_callbacks),
 }
 """What each argument must be, and whether a value is."""

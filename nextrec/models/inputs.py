@@ -82,7 +82,7 @@ def is_loader(data: Any) -> bool:
 
 def opened(data: Any) -> Any:
     """A table as a source, which may be asked several times where a stream is read only once."""
-    return data if data is None or is_loader(data) else open_source(data)
+    return data if is_loader(data) else open_source(data)
 
 
 def refuse_with_loader(owner: str, data: Any, **options: Any) -> None:

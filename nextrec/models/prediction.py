@@ -22,7 +22,6 @@ from nextrec.data.store import PackedStore
 from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 from nextrec.models import inputs
 from nextrec.models.evaluation import predictions
-from nextrec.training.session import resolve_save_path
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -55,8 +54,9 @@ def predict(
         return _returned(model, data, _joined(pieces), return_dataframe)
     kind = _kind(save_path, save_format)
     first = next(pieces)  # what is wrong with the data is found before anything is written
-    default = model.claim_session().predictions_dir
-    path = resolve_save_path(save_path, default, f"{model.model_name}_predictions", f".{kind}")
+    path = model.output_path(
+        save_path, f"{model.model_name}_predictions", f".{kind}", folder="predictions"
+    )
     kept: list[pa.Table] = []
     with atomic_path(path) as temporary, _writer(temporary, kind, first.schema) as writer:
         for piece in chain([first], pieces):

@@ -41,7 +41,8 @@ def load_run_data(
 ) -> RunData:
     """Stores and loaders of both parts; what is wrong with the data is found here."""
     requests = resolve_metrics(options.metrics, model.tasks, owner="fit")
-    train, valid = inputs.opened(train_data), inputs.opened(valid_data)
+    train = inputs.opened(train_data)
+    valid = None if valid_data is None else inputs.opened(valid_data)
     inputs.refuse_with_loader("fit", train, weight_column=options.weight_column)
     inputs.refuse_with_loader("fit", train, drop_last=options.drop_last)
     named = bool(options.metrics)

@@ -53,7 +53,7 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
     # What can be refused was looked at: from here on there is a session.
     if resumed:
         model.session = Session.reopen(resumed.parent)
-    setup_logger(model.claim_session(new_run=resumed is None))
+    setup_logger(model.claim_session(new_run=resumed is None), options.verbosity)
     trainer.callbacks = _callbacks(model, options, stopping)
     if resumed is None:
         torch.manual_seed(seed)

@@ -270,6 +270,20 @@ def resolve_save_path(
     return chosen
 
 
+def goes_to_default(path: str | os.PathLike[str] | None) -> bool:
+    """Whether :func:`resolve_save_path` puts ``path`` under its ``default_dir``.
+
+    >>> goes_to_default(None), goes_to_default("res_v1.2"), goes_to_default("res.csv")
+    (True, True, False)
+    """
+    if path is None or not os.fspath(path).strip():
+        return True
+    typed = os.fspath(path)
+    name = Path(typed).name
+    bare = name == typed and not Path(typed).expanduser().is_dir()
+    return bare and not _EXTENSION.search(name)
+
+
 def _complete(typed: str, default_dir: Path, default_name: str, suffix: str) -> Path:
     path = Path(typed).expanduser()
     if path.is_dir() or typed.endswith(("/", os.sep)):

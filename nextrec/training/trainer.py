@@ -155,8 +155,8 @@ class Trainer:
         try:
             with self.row_mode(), self._progress_of(total) as bar:
                 for batch, waited in self._timed(self._batches(loader)):
-                    loss = self.step(batch)
-                    bar.update(len(batch), loss.item, waited)
+                    self.step(batch)
+                    bar.update(len(batch), self.mean_loss, waited)
                     self._tell("on_step_end")
                 self._check_losses()
         finally:
@@ -164,6 +164,10 @@ class Trainer:
         if state.step_in_epoch == 0:
             raise TrainingError("fit: the training data gave no batch.")
         return self._close_epoch(started, state.rows_in_epoch - rows_before)
+
+    def mean_loss(self) -> float:
+        """Mean over the rows of the epoch so far; reading it waits for the device."""
+        return float(self._loss_sum) / max(self.state.rows_in_epoch, 1)
 
     def _settle(self) -> None:
         """Bring all table rows up to date, also when the epoch is broken off.
@@ -185,7 +189,7 @@ class Trainer:
         return {
             "epoch": state.epoch,
             "step": state.step,
-            "loss": float(self._loss_sum) / max(state.rows_in_epoch, 1),
+            "loss": self.mean_loss(),
             "lr": self.optimizer.param_groups[0]["lr"],
             "seconds": seconds,
             "rows_per_second": rows / max(seconds, 1e-9),

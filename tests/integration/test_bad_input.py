@@ -153,8 +153,7 @@ def test_lengths_must_agree() -> None:
 def test_one_row_trains_but_can_not_be_judged(tmp_path: Path) -> None:
     one = {name: values[:1] for name, values in columns().items()}
     small = model(mlp_params={"dims": [8], "norm": "batch"})
-    before = small.head_state() if hasattr(small, "head_state") else small.mlp.state_dict()
-    before = {name: value.clone() for name, value in before.items()}
+    before = {name: value.clone() for name, value in small.mlp.state_dict().items()}
     small.fit(one, report=False)
     changed = small.mlp.state_dict()
     assert any(not torch.equal(changed[name], before[name]) for name in before)
@@ -221,6 +220,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"seed": -1}, r"`seed` must be .*got -1"),
     ({"seed": "x"}, r"`seed` must be .*got 'x'"),
     ({"monitor_mode": "up"}, r"`monitor_mode` must be 'max', 'min' or None; got 'up'"),
+    ({"verbosity": 3}, r"`verbosity` must be 0, 1 or 2; got 3"),
     ({"callbacks": [object()]}, r"`callbacks` must be a list of .*Callback"),
     ({"monitor": "aucc"}, r"`monitor` must be one of auc, .*got 'aucc'\. Did you mean 'auc'"),
     ({"monitor": "pcoc", "metrics": ["auc", "pcoc"]}, r"`monitor` must be one of auc, valid_loss"),
@@ -425,7 +425,7 @@ def test_a_loader_of_rows_in_memory_is_checked_as_a_whole(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"`label` must be 0 or 1.*row 37"):
         model().fit(loader(pd.DataFrame({**columns(), "label": [*[0.0] * 37, 5.0, 0.0, 0.0]})))
     with pytest.raises(DataError, match="have no labels"):
-        model().fit(loader(frame.drop(columns="label"), target=None))
+        model().fit(loader(columns(), target=None))
     with pytest.raises(DataError, match=r"`target` must be those of the model"):
         model(target="click").fit(loader(columns()))
     assert not logs(tmp_path).exists()
@@ -495,5 +495,7 @@ def test_what_is_no_table_is_refused(data: Any, tmp_path: Path) -> None:
 
 
 def test_every_refusal_is_of_one_tree() -> None:
-    with pytest.raises(NextRecError), pytest.raises(ValueError):
-        model().fit(columns(), epochs=0)
+    for refused in (lambda: model().fit(columns(), epochs=0), lambda: model().fit(None)):
+        with pytest.raises(NextRecError) as caught:
+            refused()
+        assert isinstance(caught.value, ValueError)

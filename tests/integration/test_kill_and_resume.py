@@ -81,7 +81,7 @@ def test_killed_at_any_instant_leaves_no_broken_file(
     """SIGKILL from outside, at times that no step knows of."""
     environment = {**os.environ, "NEXTREC_LOG_DIR": str(tmp_path)}
     delay, mode = 0.0, "fresh"
-    for attempt in range(5):
+    for _ in range(5):
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, "run", mode, "0"], cwd=tmp_path, env=environment
         )

@@ -15,16 +15,15 @@ from sklearn import metrics as reference
 
 from nextrec.errors import DataError
 from nextrec.tasks import Task, make_tasks
-from nextrec.training.report import (
+from nextrec.training.curves import (
     POINTS,
-    ReportData,
     calibration_curve,
     precision_recall_curve,
     quantile_bins,
     roc_curve,
     thin,
-    write_report,
 )
+from nextrec.training.report import ReportData, write_report
 
 BINARY = make_tasks("binary", ["click"])
 
