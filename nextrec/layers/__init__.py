@@ -3,13 +3,21 @@
 from nextrec.layers.activation import ACTIVATIONS, Dice, activation_layer
 from nextrec.layers.attention import AttentionPoolingLayer, MultiHeadSelfAttention
 from nextrec.layers.cross import CrossLayer, CrossNetMix, CrossNetV2, CrossNetwork
+from nextrec.layers.embedding import EmbeddingLayer, InputMask
+from nextrec.layers.first_order import FirstOrder
 from nextrec.layers.fm import FM, BiLinearInteractionLayer, SENETLayer, pair_products
 from nextrec.layers.gating import ExpertBank, ExpertMixture, mix
 from nextrec.layers.head import PredictionLayer
 from nextrec.layers.init import get_initializer
 from nextrec.layers.linear import LR
 from nextrec.layers.mlp import MLP, BatchNorm1d, get_mlp_output_dim, mlp_from
-from nextrec.layers.pooling import AveragePooling, ConcatPooling, MaxPooling, SumPooling
+from nextrec.layers.pooling import (
+    AveragePooling,
+    ConcatPooling,
+    MaxPooling,
+    Pooling,
+    SumPooling,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -26,10 +34,14 @@ __all__ = [
     "CrossNetV2",
     "CrossNetwork",
     "Dice",
+    "EmbeddingLayer",
     "ExpertBank",
     "ExpertMixture",
+    "FirstOrder",
+    "InputMask",
     "MaxPooling",
     "MultiHeadSelfAttention",
+    "Pooling",
     "PredictionLayer",
     "SENETLayer",
     "SumPooling",

@@ -64,6 +64,9 @@ class ExpertMixture(nn.Module):
     torch.Size([4, 2, 8])
     """
 
+    out_features: int | None = None
+    """The experts' width, which the gates do not know."""
+
     def __init__(
         self,
         input_dim: int,

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 
-class SumPooling(nn.Module):
+class Pooling(nn.Module):
+    """Base of the pooling layers: they have no weights and learn no width."""
+
+    out_features: int | None = None
+    """The input's width, which a pooling layer does not know before it is called."""
+
+
+class SumPooling(Pooling):
     r"""Sum of the real positions, :math:`\sum_l m_l x_l`.
 
     Shape: ``(B, L, D)``, ``(B, 1, L)`` -> ``(B, D)``.
@@ -26,7 +33,7 @@ class SumPooling(nn.Module):
         return x.sum(1) if mask is None else _weighted_sum(x, mask.to(x.dtype))
 
 
-class AveragePooling(nn.Module):
+class AveragePooling(Pooling):
     r"""Mean of the real positions, :math:`\sum_l m_l x_l / \sum_l m_l`.
 
     Shape: ``(B, L, D)``, ``(B, 1, L)`` -> ``(B, D)``.
@@ -48,7 +55,7 @@ class AveragePooling(nn.Module):
         return _weighted_sum(x, mask / (count + (count == 0))).to(x.dtype)
 
 
-class MaxPooling(nn.Module):
+class MaxPooling(Pooling):
     r"""Largest value of each column among the real positions.
 
     Shape: ``(B, L, D)``, ``(B, 1, L)`` -> ``(B, D)``.
@@ -66,7 +73,7 @@ class MaxPooling(nn.Module):
         return largest.masked_fill(~real.any(1), 0.0)
 
 
-class ConcatPooling(nn.Module):
+class ConcatPooling(Pooling):
     r"""All positions side by side, :math:`[m_1 x_1; \dots; m_L x_L]`.
 
     Shape: ``(B, L, D)``, ``(B, 1, L)`` -> ``(B, L * D)``.

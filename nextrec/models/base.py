@@ -36,6 +36,7 @@ from nextrec.models.zoo import MODELS
 from nextrec.tasks import Task, make_tasks
 from nextrec.training.device import resolve_device
 from nextrec.training.session import (
+    MANIFEST,
     Session,
     create_session,
     goes_to_default,
@@ -343,7 +344,7 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         Args:
             new_run: do not go on in a folder that holds a run of this model already.
         """
-        if new_run and self.checkpoint_path.exists():
+        if new_run and (self.session_path / MANIFEST).exists():
             self.session = self._planned_session
         self.session = self.session.claim()
         return self.session

@@ -42,6 +42,9 @@ class FitOptions:
     """Order of the rows and dropout; drawn and written down when left out."""
     resume: bool | str | os.PathLike[str] | None = None
     """Continue a run: its session folder or checkpoint; True: the model's own session."""
+    checkpoint: bool = True
+    """Write the state of the run after every epoch, so that it can be resumed. It holds tables and
+    optimizer state: three times the weights with Adam."""
     checkpoint_steps: int | None = None
     """Steps between checkpoints inside an epoch."""
     callbacks: Sequence[Callback] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,19 +126,24 @@ def _stacked(ids: list[dict[str, Any]]) -> dict[str, pa.Array]:
 
 
 def _joined(pieces: Iterable[pa.Table]) -> pa.Table:
-    return pa.concat_tables(list(pieces), promote_options="permissive")
+    tables = list(pieces)
+    with _telling_types():
+        return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _like(schema: pa.Schema, piece: pa.Table) -> pa.Table:
     """The piece in the first one's types, which files of one data set may vary."""
-    if piece.schema == schema:
-        return piece
+    with _telling_types():
+        return piece if piece.schema == schema else piece.cast(schema)
+
+
+@contextmanager
+def _telling_types() -> Iterator[None]:
     try:
-        return piece.cast(schema)
-    except pa.ArrowInvalid as error:
-        raise DataError(
-            f"predict: an id column changes its type within the data: {error}"
-        ) from error
+        yield
+    except pa.ArrowException as error:
+        told = f"predict: an id column changes its type within the data: {error}"
+        raise DataError(told) from error
 
 
 def _table(model: BaseModel, ids: dict[str, Any], scores: np.ndarray) -> pa.Table:

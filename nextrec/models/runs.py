@@ -63,7 +63,8 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
         model.session.truncate_metrics(trainer.state.epoch - unfinished)
     write_manifest(model, data, options, seed)
     started = time.perf_counter()
-    model.history = trainer.fit(data.train, validate)
+    model.history = trainer.state.history  # grows with the epochs: a broken-off run keeps it
+    trainer.fit(data.train, validate)
     _take_best(model, stopping)
     if options.report:
         best = None if stopping is None else stopping.best_epoch
@@ -125,7 +126,11 @@ def _callbacks(
         *options.callbacks,
         *([stopping] if stopping else []),
         MetricsFile(model.session.append_metrics),
-        Checkpointing(model.checkpoint_path, options.checkpoint_steps),
+        *(
+            [Checkpointing(model.checkpoint_path, options.checkpoint_steps)]
+            if options.checkpoint
+            else []
+        ),
     ]
 
 

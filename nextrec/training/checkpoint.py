@@ -107,7 +107,10 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(value, dict):
         return value
     if "__tensor__" in value:
-        return tensors[value["__tensor__"]]
+        name = value["__tensor__"]
+        if name not in tensors:
+            raise CheckpointError(f"the tensor {name!r} is missing.")
+        return tensors[name]
     if "__tuple__" in value:
         return tuple(unpack(each, tensors) for each in value["__tuple__"])
     if "__items__" in value:

@@ -317,7 +317,7 @@ class Trainer:
             "model": self.describe(),
             "train": asdict(self.state),
             "fingerprint": self.fingerprint,
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [[type(each).__name__, each.state_dict()] for each in self.callbacks],
             "parts": parts,
         }
         write_state(path, tensors, meta)
@@ -337,32 +337,49 @@ class Trainer:
             CheckpointError: the file is of another model, or the run had other data or settings.
         """
         tensors, meta = read_state(path)
-        if meta.get("kind") != "checkpoint":
-            raise CheckpointError(f"{path}: weights without the state of a run; nothing to resume.")
-        changed = {
-            key: (meta["fingerprint"].get(key), value)
-            for key, value in self.fingerprint.items()
-            if meta["fingerprint"].get(key) != value
-        }
-        if changed:
-            told = "; ".join(f"{k} was {was!r}, is {now!r}" for k, (was, now) in changed.items())
-            raise CheckpointError(f"{path}: this run differs from the saved one: {told}.")
-        if len(meta["callbacks"]) != len(self.callbacks):
-            raise CheckpointError(
-                f"{path}: written with {len(meta['callbacks'])} callbacks, this run has "
-                f"{len(self.callbacks)}; give the same `callbacks` to resume."
-            )
+        self._check_resumable(path, meta)
         parts = {name: unpack(packed, tensors) for name, packed in meta["parts"].items()}
         fill(self.module, {k[6:]: v for k, v in tensors.items() if k.startswith("model/")}, path)
         self.optimizer.load_state_dict(parts["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(parts["scheduler"])
         self.state = TrainState(**meta["train"])
-        for callback, state in zip(self.callbacks, meta["callbacks"], strict=True):
-            callback.load_state_dict(state)
+        # torch's schedulers warn when no step came before them; it came before the checkpoint.
+        self.optimizer._opt_called = self.state.step > 0  # type: ignore[attr-defined]
+        waiting = list(meta["callbacks"])
+        for callback in self.callbacks:  # each takes the state of the next of its class
+            saved = next((each for each in waiting if each[0] == type(callback).__name__), None)
+            if saved is not None:
+                waiting.remove(saved)
+                callback.load_state_dict(saved[1])
         if "epoch_rng" in parts:
             self._epoch_rng = RngState.from_state_dict(parts["epoch_rng"])
         RngState.from_state_dict(parts["rng"]).restore()
+
+    def _check_resumable(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """Refuse a state that would not give the weights of an uninterrupted run."""
+        if meta.get("kind") != "checkpoint":
+            raise CheckpointError(f"{path}: weights without the state of a run; nothing to resume.")
+        lacking = [k for k in ("fingerprint", "callbacks", "parts", "train") if k not in meta]
+        if lacking:
+            raise CheckpointError(f"{path}: the state of the run lacks {', '.join(lacking)}.")
+        # A callback that remembers nothing may come and go.
+        stateful = [name for name, state in meta["callbacks"] if state]
+        present = {type(callback).__name__ for callback in self.callbacks}
+        now = {
+            **self.fingerprint,
+            "scheduler": self.scheduler is not None,
+            "callbacks": [name for name in stateful if name in present],
+        }
+        then = {
+            **meta["fingerprint"],
+            "scheduler": "scheduler" in meta["parts"],
+            "callbacks": stateful,
+        }
+        changed = [key for key in now if then.get(key) != now[key]]
+        if changed:
+            told = "; ".join(f"{key} was {then.get(key)!r}, is {now[key]!r}" for key in changed)
+            raise CheckpointError(f"{path}: this run differs from the saved one: {told}.")
 
     def log(self, message: str) -> None:
         """A line in the run's log."""
