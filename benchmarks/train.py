@@ -4,7 +4,8 @@
 
 13 dense and 26 id columns, width 16, MLP 400-400-400, batch 4,096, Adam; one epoch a run, runs in
 alternation. Speed is that of the median step; the first step, which pays for memory that is touched
-for the first time, stands beside it. Each run is a process of its own, so that none inherits another's memory.
+for the first time, stands beside it. Each run is a process of its own, so that none inherits
+another's memory.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ file.
 from __future__ import annotations
 
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith(("Base", "_")):
+        # Bases of several models (BaseMatchModel) are no models; a Baseline is one.
+        if not re.match(r"_|Base[A-Z]", cls.__name__):
             MODELS.add(cls.__name__, cls)
 
     def __init__(

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
 
 
+LENGTHS = {
+    "cosine": "T_max",
+    "linear": "total_iters",
+    "polynomial": "total_iters",
+    "onecycle": "total_steps",
+    "warmup_cosine": "total_steps",
+    "warmup_linear": "total_steps",
+}
+"""Schedules that take the length of training, and the option that would say it instead."""
+
+
 @dataclass
 class Compiled:
     """The arguments of ``compile``, and the optimizer that the first fit makes of them."""
@@ -36,6 +47,8 @@ class Compiled:
     scheduler_params: dict[str, Any] | None
     instance: torch.optim.Optimizer | None = field(default=None, repr=False)
     row_tables: list[tuple[Storage, RowTable]] = field(default_factory=list, repr=False)
+    rates: list[float] | None = field(default=None, repr=False)
+    """Learning rates of the groups before any schedule moved them."""
 
     def check(self, model: BaseModel) -> None:
         """Refuse unknown names before anything is trained."""
@@ -79,6 +92,7 @@ class Compiled:
     ) -> SchedulerHandle | None:
         """A scheduler over the built optimizer; ``mode`` says which way its metric is better."""
         assert self.instance is not None
+        self._reset_rates()
         return build_scheduler(
             self.scheduler,
             self.instance,
@@ -87,6 +101,24 @@ class Compiled:
             epochs=epochs,
             mode=mode,
         )
+
+    def _reset_rates(self) -> None:
+        """Begin a schedule anew where an earlier fit's has moved the rates."""
+        assert self.instance is not None
+        own = hasattr(self.scheduler, "step") and not isinstance(self.scheduler, type)
+        if self.scheduler is None or own:
+            return
+        groups = self.instance.param_groups
+        if self.rates is None:
+            self.rates = [group["lr"] for group in groups]
+        for group, rate in zip(groups, self.rates, strict=True):
+            group["lr"] = rate
+            group.pop("initial_lr", None)
+
+    def follows_length(self) -> bool:
+        """Whether the schedule is laid out over the whole training, however long it is."""
+        option = LENGTHS.get(self.scheduler.lower()) if isinstance(self.scheduler, str) else None
+        return option is not None and option not in (self.scheduler_params or {})
 
     def row_mode(self) -> Callable[[], AbstractContextManager[None]]:
         """Context in which the model's tables keep row gradients."""

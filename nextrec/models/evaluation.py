@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nextrec.data.batch import Batch
 from nextrec.errors import DataError
+from nextrec.loss import Objective
 from nextrec.metrics import Evaluator, MetricValues, Request
 from nextrec.models.inputs import unmoved
 from nextrec.training.device import autocast_for
@@ -65,12 +66,12 @@ def evaluate_loader(
         with_loss: add the objective's mean under ``loss``.
     """
     evaluator = Evaluator(requests, model.tasks, streaming=streaming)
-    total, rows = 0.0, 0
+    loss, rows = _MeanLoss(model.objective), 0
     for batch, logits, scores in predictions(model, loader, prepare, precision):
         if batch.labels is None:
             raise DataError("evaluate: the batches have no labels.")
         if with_loss:
-            total += float(model.objective(logits, batch.labels, batch.weights)) * len(batch)
+            loss.add(logits, batch.labels, batch.weights)
         evaluator.update(
             scores,
             batch.labels,
@@ -84,8 +85,32 @@ def evaluate_loader(
         raise DataError(f"evaluate: `user_ids` has {len(groups)} values for {rows} rows.")
     values = evaluator.compute()
     if with_loss:
-        values["loss"] = total / rows
+        values["loss"] = loss.value()
     return values
+
+
+class _MeanLoss:
+    """The objective over all rows, in which a batch counts by the labels observed in it."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.sums = torch.zeros(len(objective.tasks), dtype=torch.float64)
+        self.masses = torch.zeros_like(self.sums)
+
+    def add(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> None:
+        """Take a batch's logits ``(B, S)``, labels ``(B, T)`` and sample weights ``(B,)``."""
+        seen = (~labels.isnan()).float()
+        seen = seen if weights is None else seen * weights.unsqueeze(1)
+        mass = torch.stack([seen[:, task.labels].sum() for task in self.objective.tasks])
+        losses = self.objective.task_losses(logits, labels, weights)
+        self.sums += (losses * mass).cpu().double()
+        self.masses += mass.cpu().double()
+
+    def value(self) -> float:
+        """The weighted sum of the tasks' means; a task without labels adds 0."""
+        means = self.sums / self.masses.where(self.masses > 0, 1.0)
+        weights = self.objective.loss_weights
+        return float((means if weights is None else means * weights.cpu().double()).sum())
 
 
 def _batch_groups(

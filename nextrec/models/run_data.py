@@ -79,15 +79,16 @@ def load_run_data(
 
 
 def _refuse_unobserved(model: BaseModel, train: Any) -> None:
-    """Refuse a target of which no label is observed: its part of the model would not be trained."""
+    """Refuse a target of which no label counts: its part of the model would not be trained."""
     store = train if isinstance(train, PackedStore) else getattr(train, "store", None)
-    labels = store.data.labels if isinstance(store, PackedStore) else None
-    if labels is None:
+    if not isinstance(store, PackedStore) or store.data.labels is None:
         return
+    labels, weights = store.data.labels, store.data.weights
     for name, column in zip(model.target_columns, labels.unbind(1), strict=False):
-        if bool(torch.isnan(column).all()):
-            must_be = "observed in at least one row of the training data"
-            raise DataError(invalid("fit", name, must_be, f"{len(column)} missing labels"))
+        missing = torch.isnan(column)
+        if bool((missing if weights is None else missing | (weights == 0)).all()):
+            must_be = "observed, with a weight above 0, in at least one row of the training data"
+            raise DataError(invalid("fit", name, must_be, f"{len(column)} rows without"))
 
 
 def _train_loader(model: BaseModel, train: Any, options: FitOptions, seed: int) -> Any:

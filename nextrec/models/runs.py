@@ -207,6 +207,7 @@ def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int
         "max_grad_norm": options.max_grad_norm,
         "optimizer": str(model.compiled.optimizer),
         "validated": data.valid is not None,
+        "epochs of the schedule": options.epochs if model.compiled.follows_length() else None,
     }
 
 

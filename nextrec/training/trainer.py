@@ -129,6 +129,8 @@ class Trainer:
     def fit(self, loader: Iterable[Any], validate: Validate | None = None) -> list[dict[str, Any]]:
         """Run epochs until the last one or until a callback says stop; returns the history."""
         self._tell("on_fit_start")
+        if self.state.stop:
+            logger.warning("the run to resume had been stopped at epoch %d", self.state.epoch)
         while not self.state.stop and self._epochs_left():
             record = self.train_epoch(loader)
             record |= validate() if validate else {}

@@ -177,8 +177,13 @@ def test_a_split_without_rows_on_one_side_is_refused(tmp_path: Path) -> None:
 
 def test_a_target_without_any_label_is_refused(tmp_path: Path) -> None:
     missing = {**columns(), "label": [float("nan")] * ROWS}
-    with pytest.raises(DataError, match=r"`label` must be observed.*got '40 missing labels'"):
+    told = r"`label` must be observed, with a weight above 0.*got '40 rows without'"
+    with pytest.raises(DataError, match=told):
         model().fit(missing)
+    with pytest.raises(DataError, match=told):
+        model().fit({**columns(), "weight": [0.0] * ROWS}, weight_column="weight")
+    with pytest.raises(DataError, match=told):
+        model().fit(loader(missing))
     with pytest.raises(DataError, match="no label of the validation data is observed"):
         model().fit(columns(), valid_data=missing, monitor="valid_loss")
     assert not logs(tmp_path).exists()
@@ -297,6 +302,15 @@ def test_what_compile_got_is_refused_before_a_session_exists(
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         model(**options).fit(columns())
+    assert not logs(tmp_path).exists()
+
+
+def test_a_precision_that_the_device_lacks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nextrec.training.device._has_bf16", lambda _: False)
+    with pytest.raises(ConfigError, match="`precision` must be 'fp32' on the device 'cpu'"):
+        model().fit(columns(), precision="bf16")
     assert not logs(tmp_path).exists()
 
 

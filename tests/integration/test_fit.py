@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 import nextrec
 from nextrec.data.data_utils import collate_fn
 from nextrec.data.dataloader import TensorDictDataset, build_tensors_from_data
-from nextrec.errors import ConfigError, TrainingError
+from nextrec.errors import CheckpointError, ConfigError, TrainingError
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.metrics import compute_gauc
 from nextrec.models.fit_options import FitOptions
@@ -430,6 +430,28 @@ def test_labels_that_were_not_observed_do_not_count() -> None:
     assert values["logloss_buy"] == pytest.approx(same["logloss_buy"])
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["binary", "mixed"])
+def test_the_validation_loss_does_not_depend_on_its_batches(kind: str, weighted: bool) -> None:
+    """Batches count by what was observed in them, not by their rows."""
+    tasks = TASKS["mixed"][0] if kind == "mixed" else {"target": ["label", "buy"]}
+    data = {**columns(), "weight": np.linspace(0.1, 2, ROWS)}
+    for number, name in enumerate(tasks["target"]):
+        missing = np.arange(ROWS) % (5 + 2 * number) != 0
+        data[name] = np.where(missing, np.nan, data[name])
+    weights = {"weight_column": "weight"} if weighted else {}
+    losses = []
+    for size in (3, 64, 4096):
+        fitted = model(nextrec.DCN, loss_weights=[1, 2, 3][: len(tasks["target"])], **tasks)
+        full = {**columns(), "weight": np.ones(ROWS)}
+        fitted.fit(full, valid_data=data, eval_batch_size=size, seed=0, report=False, **weights)
+        losses.append(fitted.history[0]["valid_loss"])
+    labels = torch.from_numpy(np.stack([data[name] for name in tasks["target"]], axis=1)).float()
+    given = torch.from_numpy(data["weight"]).float() if weighted else None
+    expected = fitted.objective(logits_of(fitted.eval(), data), labels, given)
+    assert losses == pytest.approx([expected.item()] * 3, rel=1e-5)
+
+
 def test_sample_weights() -> None:
     data = {**columns(), "weight": np.linspace(0, 2, ROWS).astype(np.float32)}
     fresh = model(nextrec.DCN)
@@ -600,6 +622,45 @@ def test_every_schedule_trains_and_is_resumed(name: str) -> None:
     assert len(rates[0]) == 3
     assert rates[0] == rates[1]
     assert_same(state(whole), state(again))
+
+
+@pytest.mark.parametrize("name", ["step", "cosine", "plateau", "onecycle", "warmup_linear"])
+def test_a_second_fit_begins_its_schedule_anew(name: str) -> None:
+    fitted = model(nextrec.DCN, scheduler=name, scheduler_params=SCHEDULE_OPTIONS.get(name))
+    rates = []
+    for _ in range(2):
+        recorder = Recorder()
+        fitted.fit(
+            columns(),
+            valid_data=columns(50, 1),
+            metrics="auc",
+            epochs=2,
+            batch_size=50,
+            callbacks=[recorder],
+            report=False,
+        )
+        rates.append(recorder.rates)
+    assert rates[0] == rates[1]
+
+
+def test_a_schedule_over_the_whole_run_can_not_be_lengthened() -> None:
+    given = {"scheduler": "cosine", "scheduler_params": {"T_max": 4}}
+    for options, refused in (({"scheduler": "cosine"}, True), (given, False)):
+        fitted = model(nextrec.DCN, **options).fit(columns(), epochs=2, report=False)
+        if refused:
+            with pytest.raises(CheckpointError, match="epochs of the schedule was 2, is 3"):
+                fitted.fit(columns(), epochs=3, resume=True, report=False)
+        else:
+            fitted.fit(columns(), epochs=3, resume=True, report=False)
+            assert len(fitted.history) == 3
+
+
+def test_resuming_a_stopped_run_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    fitted = model(nextrec.DCN)
+    fitted.fit(columns(), epochs=3, callbacks=[Recorder(stop_after=1)], report=False)
+    fitted.fit(columns(), epochs=3, resume=True, report=False)
+    assert len(fitted.history) == 1
+    assert "the run to resume had been stopped at epoch 1" in caplog.text
 
 
 def test_a_schedule_by_epoch() -> None:
