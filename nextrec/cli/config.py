@@ -169,6 +169,8 @@ class FitSection(Section):
     min_delta: float = Field(default=0.0, ge=0)
     seed: int | None = Field(default=None, ge=0)
     """Order of the rows, dropout and, unless the model has its own, the initial weights."""
+    checkpoint: bool = True
+    """Write the state of the run after every epoch, so that it can be resumed."""
     checkpoint_steps: int | None = Count
     """Steps between checkpoints inside an epoch."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -181,6 +183,8 @@ class FitSection(Section):
     eval_batch_size: int | None = Count
     progress: bool | None = None
     """A bar; default: when the output is a terminal."""
+    verbosity: Literal[0, 1, 2] = 1
+    """What is told: 0 warnings, 1 the course of the run, 2 details."""
     report: bool = True
     """Write ``report.html`` into the session."""
 

@@ -86,6 +86,9 @@ class FitOptions:
         if self.validation_split is None and self.split_by != "random":
             must_be = f"given: `split_by` {self.split_by!r} says how to split"
             problems.append(invalid("fit", "validation_split", must_be, None))
+        if not self.checkpoint and self.checkpoint_steps is not None:
+            must_be = "None without `checkpoint`"
+            problems.append(invalid("fit", "checkpoint_steps", must_be, self.checkpoint_steps))
         if problems:
             raise ConfigError("\n".join(problems))
 

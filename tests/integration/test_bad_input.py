@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from names import without_addresses
 from torch.utils.data import DataLoader
 
 import nextrec
@@ -237,7 +238,9 @@ BAD_SETTINGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "told"), BAD_SETTINGS, ids=[str(s) for s, _ in BAD_SETTINGS])
+@pytest.mark.parametrize(
+    ("settings", "told"), BAD_SETTINGS, ids=[without_addresses(s) for s, _ in BAD_SETTINGS]
+)
 def test_bad_settings_of_fit_are_named(settings: dict[str, Any], told: str, tmp_path: Path) -> None:
     splits = {"validation_split", "split_by"} & set(settings)
     options = {} if splits else {"valid_data": columns(), "metrics": ["auc"]}
@@ -278,7 +281,9 @@ BAD_MODELS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "told"), BAD_MODELS, ids=[str(o) for o, _ in BAD_MODELS])
+@pytest.mark.parametrize(
+    ("options", "told"), BAD_MODELS, ids=[without_addresses(o) for o, _ in BAD_MODELS]
+)
 def test_bad_arguments_of_a_model_are_named(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         model(**options)
@@ -295,7 +300,7 @@ def test_bad_arguments_of_a_model_are_named(options: dict[str, Any], told: str) 
         ({"scheduler": "step"}, r"scheduler 'step' can't be built"),
         ({"scheduler": "plateau"}, r"a plateau scheduler follows the monitor"),
     ],
-    ids=str,
+    ids=without_addresses,
 )
 def test_what_compile_got_is_refused_before_a_session_exists(
     options: dict[str, Any], told: str, tmp_path: Path
@@ -498,7 +503,7 @@ def test_options_that_shape_batches_are_refused_beside_a_loader(tmp_path: Path) 
 NO_TABLES = [None, 3, "no/such.csv", np.zeros((3, 3)), [], "data.txt"]
 
 
-@pytest.mark.parametrize("data", NO_TABLES, ids=str)
+@pytest.mark.parametrize("data", NO_TABLES, ids=without_addresses)
 def test_what_is_no_table_is_refused(data: Any, tmp_path: Path) -> None:
     for refused in (model().fit, model().evaluate, model().predict):
         with pytest.raises(DataError):

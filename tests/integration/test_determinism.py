@@ -119,6 +119,18 @@ def test_watching_changes_nothing(how: str, unwatched: dict[str, Tensor]) -> Non
     assert differing(run(**WATCHING[how]), unwatched) == []
 
 
+def test_checkpoints_may_be_left_out(unwatched: dict[str, Tensor]) -> None:
+    fitted = model()
+    options = {"epochs": 3, "batch_size": 32, "seed": 3, "report": False, "checkpoint": False}
+    fitted.fit(columns(), **options)
+    assert differing(fitted.state_dict(), unwatched) == []
+    assert not fitted.checkpoint_path.exists()
+    assert fitted.best_path.exists()
+    first = fitted.session_path
+    fitted.fit(columns(), **options)
+    assert fitted.session_path != first
+
+
 def test_a_run_does_not_depend_on_the_kind_of_data(unwatched: dict[str, Tensor]) -> None:
     assert differing(run(data=pd.DataFrame(columns())), unwatched) == []
 

@@ -19,7 +19,7 @@ from nextrec.data.columns import (
     weight_values,
 )
 from nextrec.data.sources import read_table_of
-from nextrec.errors import DataError
+from nextrec.errors import DataError, FeatureError
 from nextrec.features import DenseFeature, SparseFeature
 
 NAN = float("nan")
@@ -139,9 +139,8 @@ class TestSparse:
             sparse([1.5], out_of_range="unknown")
 
     def test_a_table_without_an_unknown_row_has_no_unknown_id(self) -> None:
-        feature = SparseFeature("item", 1, out_of_range="unknown")
-        with pytest.raises(DataError, match="got 7"):
-            sparse_values(column([0, 7]), feature, 0)
+        with pytest.raises(FeatureError, match="at least 2 with `out_of_range` 'unknown'"):
+            SparseFeature("item", 1, out_of_range="unknown")
 
     def test_the_vocabulary_is_the_feature_s_own(self) -> None:
         feature = SparseFeature("item", 5, embedding_name="shared")

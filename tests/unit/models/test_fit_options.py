@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from names import without_addresses
 
 from nextrec.errors import ConfigError
 from nextrec.models.fit_options import _CHECKS, FitOptions
@@ -79,7 +80,7 @@ def test_shares(value: Any) -> None:
         {"callbacks": Callback()},
         {"callbacks": [Callback]},
     ],
-    ids=str,
+    ids=without_addresses,
 )
 def test_other_bad_values(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"`{next(iter(values))}` must be"):
@@ -89,6 +90,11 @@ def test_other_bad_values(values: dict[str, Any]) -> None:
 def test_a_way_to_split_needs_a_split() -> None:
     with pytest.raises(ConfigError, match="`validation_split` must be given: `split_by` 'time'"):
         FitOptions.of(split_by="time", split_column="at")
+
+
+def test_steps_between_checkpoints_need_checkpoints() -> None:
+    with pytest.raises(ConfigError, match="`checkpoint_steps` must be None without `checkpoint`"):
+        FitOptions.of(checkpoint=False, checkpoint_steps=3)
 
 
 def test_unknown_names_are_told_together() -> None:
