@@ -82,6 +82,9 @@ def make_tasks(
 
 def _sizes(kinds: list[str], num_classes: int | Sequence[int] | None, owner: str) -> list[int]:
     count = kinds.count("multiclass")
+    if count == 0 and num_classes:
+        must_be = f"None without a multiclass target (the tasks are {', '.join(kinds)})"
+        raise ConfigError(invalid(owner, "num_classes", must_be, num_classes))
     given = [num_classes] * count if isinstance(num_classes, int) else list(num_classes or ())
     if len(given) != count or any(not isinstance(n, int) or n < 2 for n in given):
         must_be = f"the number of classes (at least 2) of each of the {count} multiclass targets"

@@ -134,7 +134,12 @@ def _take_ids(values: Any, index: np.ndarray) -> np.ndarray:
 
 
 def _as_numpy(values: Any) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values
+    if not isinstance(values, pa.Array):
+        return values
+    if values.null_count and pa.types.is_integer(values.type):
+        # As floats, which is how numpy says "missing", large ids would change.
+        return np.array(values.to_pylist(), dtype=object)
+    return values.to_numpy(zero_copy_only=False)
 
 
 def pack(

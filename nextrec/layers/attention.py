@@ -136,7 +136,9 @@ class AttentionPoolingLayer(nn.Module):
         self.later = nn.ModuleList()
         for width, following in pairwise(widths):
             self.later.append(activation_layer(activation, width))
-            self.later.append(nn.Linear(width, following))
+            # A softmax cancels what it adds to every score, so the last bias would learn noise.
+            bias = following != 1 or len(self.later) + 1 < 2 * len(widths) - 2 or not use_softmax
+            self.later.append(nn.Linear(width, following, bias=bias))
         self.use_softmax = use_softmax
         self.embedding_dim = self.out_features = embedding_dim
 

@@ -205,10 +205,21 @@ def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int
         "drop_last": options.drop_last,
         "precision": options.precision,
         "max_grad_norm": options.max_grad_norm,
-        "optimizer": str(model.compiled.optimizer),
+        "optimizer": _named(model.compiled.optimizer),
+        "optimizer_params": str(model.compiled.optimizer_params or {}),
+        "scheduler": _named(model.compiled.scheduler),
+        "scheduler_params": str(model.compiled.scheduler_params or {}),
+        "loss": [_named(each) for each in model.objective.losses],
         "validated": data.valid is not None,
         "epochs of the schedule": options.epochs if model.compiled.follows_length() else None,
     }
+
+
+def _named(choice: Any) -> str:
+    """A name as it is; of a class or an object the class's name, which another process shares."""
+    if choice is None or isinstance(choice, str):
+        return str(choice)
+    return choice.__name__ if isinstance(choice, type) else type(choice).__name__
 
 
 def _take_best(model: BaseModel, stopping: EarlyStopping | None) -> None:

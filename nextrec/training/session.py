@@ -220,6 +220,9 @@ def create_session(experiment_id: str | os.PathLike[str] | None = None) -> Sessi
     Raises:
         ConfigError: the id is an absolute path or leaves the base by ``..``.
     """
+    if experiment_id is not None and not isinstance(experiment_id, (str, os.PathLike)):
+        must_be = "a name, a path or None"
+        raise ConfigError(invalid("create_session", "experiment_id", must_be, experiment_id))
     name = "" if experiment_id is None else os.fspath(experiment_id).strip()
     name = name or f"nextrec_session_{datetime.now():%Y%m%d_%H%M%S}_{secrets.token_hex(3)}"
     relative = _relative("create_session", "experiment_id", name)

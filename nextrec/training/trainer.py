@@ -63,7 +63,6 @@ class TrainOptions:
     max_grad_norm: float | None = 1.0
     dense_l1: float = 0.0
     dense_l2: float = 0.0
-    precision: str = "fp32"
     check_every: int = 50
     """Steps between looks at the loss on an accelerator; the CPU looks at every step."""
 

@@ -377,6 +377,23 @@ def test_every_kind_of_data_trains_alike(tmp_path: Path) -> None:
         assert_same(state(fitted), expected)
 
 
+def test_columns_may_have_any_name(tmp_path: Path) -> None:
+    """Also those of methods of torch's containers, with dots, and with the escape's own sign."""
+    dense = ["items", "type", "price.usd", "%price", "training", "a b"]
+    sparse = ["values", "keys", "user id", "forward"]
+    fitted = nextrec.DCN(
+        [DenseFeature(name, embedding_dim=2) for name in dense],
+        [SparseFeature(name, 9) for name in sparse],
+        seed=1,
+    )
+    data = {name: np.linspace(0, 1, 20) for name in dense}
+    data |= {name: np.arange(20) % 9 for name in sparse}
+    fitted.fit({**data, "label": np.arange(20) % 2}, report=False)
+    loaded = nextrec.load(fitted.save(tmp_path / "bundle"))
+    scores = [each.predict(data, return_dataframe=False) for each in (fitted, loaded)]
+    assert np.array_equal(*scores)
+
+
 def test_a_loader_with_the_seed_of_the_run_orders_rows_alike() -> None:
     own = model().fit(as_rec_loader(columns(), seed=5), epochs=2, seed=5, report=False)
     given = model().fit(columns(), epochs=2, batch_size=64, seed=5, report=False)
