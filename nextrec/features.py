@@ -229,8 +229,9 @@ class DenseFeature(BaseFeature):
         self._check_name()
         for name in ("embedding_dim", "input_dim"):
             value = getattr(self, name)
-            number = value is None or isinstance(value, Real)
-            self._check(name, number and not isinstance(value, bool), "a positive integer or None")
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            whole = value is None or (number and float(value).is_integer())
+            self._check(name, whole, "a positive integer or None")
         self.input_dim = max(int(self.input_dim or 1), 1)
         if self.embedding_dim is not None and self.embedding_dim > 1:
             self.use_embedding = True
@@ -441,6 +442,10 @@ def _table(name: str, features: tuple[TableFeature, ...]) -> Table:
             f"table {name!r} has one padding row, but its features say "
             + ", ".join(f"{feature!r}: {pad}" for feature, pad in padding.items())
         )
+    weights = [getattr(f, "pretrained_weight", None) for f in pretrained]
+    if any(weight is not weights[0] for weight in weights[1:]):
+        told = ", ".join(repr(f.name) for f in pretrained)
+        raise FeatureError(f"table {name!r} has different pretrained weights from {told}.")
     rows = max(f.vocab_size for f in features)
     if pretrained and pretrained[0].vocab_size != rows:
         raise FeatureError(

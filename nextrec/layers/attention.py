@@ -132,12 +132,12 @@ class AttentionPoolingLayer(nn.Module):
     ) -> None:
         super().__init__()
         widths = [*((80, 40) if hidden_units is None else hidden_units), 1]
-        self.first = nn.Linear(4 * embedding_dim, widths[0])
+        # A softmax cancels what is added to every score: there the last bias would learn noise.
+        biases = [True] * (len(widths) - 1) + [not use_softmax]
+        self.first = nn.Linear(4 * embedding_dim, widths[0], bias=biases[0])
         self.later = nn.ModuleList()
-        for width, following in pairwise(widths):
+        for (width, following), bias in zip(pairwise(widths), biases[1:], strict=True):
             self.later.append(activation_layer(activation, width))
-            # A softmax cancels what it adds to every score, so the last bias would learn noise.
-            bias = following != 1 or len(self.later) + 1 < 2 * len(widths) - 2 or not use_softmax
             self.later.append(nn.Linear(width, following, bias=bias))
         self.use_softmax = use_softmax
         self.embedding_dim = self.out_features = embedding_dim

@@ -21,6 +21,7 @@ from nextrec.features import (
     FeatureSet,
     SequenceFeature,
     SparseFeature,
+    TableFeature,
 )
 from nextrec.layers.tables import EmbeddingTables, Storage
 
@@ -155,6 +156,8 @@ class EmbeddingLayer(nn.Module):
     def sequence(self, x: Mapping[str, Tensor], feature: SequenceFeature) -> tuple[Tensor, Tensor]:
         """A history as it is: vectors ``(B, L, D)`` and True ``(B, L)`` at real positions."""
         ids = _newest(_column(x, feature.name), feature.max_len)  # (B, L)
+        if not hasattr(x, "ids"):
+            self._check_range(ids.reshape(-1, 1), (feature.name,))
         storage = self.embed_dict.storage_of(feature.embedding_name)
         padding = ids == feature.padding_id
         rows = ids + storage.offsets[feature.embedding_name]
@@ -229,6 +232,7 @@ class EmbeddingLayer(nn.Module):
             ids = x.ids(gather.names)
         else:
             ids = torch.stack([_column(x, name).reshape(-1) for name in gather.names], dim=1)
+            self._check_range(ids, gather.names)
         rows = ids + self._constant(gather.offsets, ids) if any(gather.offsets) else ids
         if cache is not None:
             cache[key] = rows
@@ -279,6 +283,23 @@ class EmbeddingLayer(nn.Module):
             out = torch.einsum("bni,ndi->bnd", values, weight) + bias
             vectors |= {f.name: out[:, i] for i, f in enumerate(group)}
         return {f.name: vectors[f.name] for f in features if f.use_embedding}
+
+    def _check_range(self, ids: Tensor, names: Sequence[str]) -> None:
+        """Refuse ids ``(B, n)`` outside their tables, which would read a neighbour's rows.
+
+        Batches of our loaders are checked when they are packed; this is for a plain mapping on the
+        CPU, where looking costs no wait for a device.
+        """
+        if ids.device.type != "cpu" or torch.compiler.is_compiling() or not len(ids):
+            return
+        low, high = ids.amin(dim=0).tolist(), ids.amax(dim=0).tolist()
+        for name, least, most in zip(names, low, high, strict=True):
+            table = self.features.tables[cast("TableFeature", self.features[name]).embedding_name]
+            if least < 0 or most >= table.rows:
+                raise DataError(
+                    f"feature {name!r} has the id {least if least < 0 else most}; "
+                    f"its table has {table.rows} rows, from 0."
+                )
 
     def _constant(self, values: tuple[int, ...], like: Tensor) -> Tensor:
         key = (values, like.device)

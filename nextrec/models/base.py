@@ -30,7 +30,7 @@ from nextrec.loss import Objective
 from nextrec.metrics import MetricValues
 from nextrec.models import bundle, compiled, legacy_loop, prediction, runs
 from nextrec.models.fit_options import FitOptions
-from nextrec.models.options import COMPILE_KEYS
+from nextrec.models.options import COMPILE_KEYS, POSITIONAL_OPTIONS
 from nextrec.models.recording import KINDS, Recorded, unexpected
 from nextrec.models.summary import summarize
 from nextrec.models.zoo import MODELS
@@ -62,6 +62,8 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
     init_arguments: dict[str, Any]
     groups: ClassVar[tuple[str, ...]] = ()
     """Roles of features; the constructor then takes ``{group}_{kind}_features`` lists."""
+    then_positional: ClassVar[tuple[str, ...]] = ("target", *POSITIONAL_OPTIONS)
+    """Options that 0.3.1 also took by position, behind the constructor's own."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -115,7 +117,18 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         self.embedding_l2_reg = _strength(self, "embedding_l2_reg", embedding_l2_reg)
         self.dense_l1_reg = _strength(self, "dense_l1_reg", dense_l1_reg)
         self.dense_l2_reg = _strength(self, "dense_l2_reg", dense_l2_reg)
-        if not isinstance(early_stop_patience, int) or early_stop_patience < 1:
+        leaking = [name for name in targets if name in self.features]
+        if leaking:
+            raise FeatureError(
+                f"{self.model_name}: {leaking[0]!r} is both a feature and a target; a model that "
+                "reads its label learns nothing else."
+            )
+        taken = {f"{name}_pred" for name in targets} & set(self.id_columns)
+        if taken:
+            must_be = f"other names than those of predictions ({', '.join(sorted(taken))})"
+            raise ConfigError(invalid(self.model_name, "id_columns", must_be, self.id_columns))
+        whole = isinstance(early_stop_patience, int) and not isinstance(early_stop_patience, bool)
+        if not whole or early_stop_patience < 1:
             must_be = "an integer of at least 1"
             raise ConfigError(
                 invalid(self.model_name, "early_stop_patience", must_be, early_stop_patience)
@@ -174,7 +187,13 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
             ConfigError: a name is unknown, or a loss does not fit its task.
         """
         self.objective = Objective(self.tasks, loss, loss_params, loss_weights)
-        self.compiled = compiled.Compiled(optimizer, optimizer_params, scheduler, scheduler_params)
+        self.compiled = compiled.Compiled(
+            optimizer,
+            optimizer_params,
+            scheduler,
+            scheduler_params,
+            {"loss": loss, "loss_params": loss_params, "loss_weights": loss_weights},
+        )
         self.compiled.check(self)
 
     def fit(
@@ -309,7 +328,10 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         map_location: str | torch.device | None = "cpu",
         verbose: bool = True,
     ) -> None:
-        """Read weights into this model; of a folder, the best ones."""
+        """Read weights into this model, on its own device; of a folder, the best ones.
+
+        ``map_location`` is accepted as in 0.3.1 and has no use: a model knows its device.
+        """
         bundle.load_model(self, save_path, verbose)
 
     @classmethod

@@ -123,34 +123,68 @@ def read_weights(model: BaseModel, path: str | os.PathLike[str]) -> None:
     named = meta["model"].get("class")
     if named != model.model_name:
         raise wrong_class(path, named, model.model_name)
+    if meta["model"].get("target") != model.target_columns:
+        raise CheckpointError(
+            f"{path}: predicts {meta['model'].get('target')}, the model {model.target_columns}; "
+            "load the file with nextrec.load, or build the model with its targets."
+        )
+    _warn_of_differences(model, meta["model"], path)
     fill(model, tensors, path)
 
 
+def _warn_of_differences(
+    model: BaseModel, saved: Mapping[str, Any], path: str | os.PathLike[str]
+) -> None:
+    """Say which arguments differ where the shapes do not: an activation, say."""
+    then, now = saved.get("arguments", {}), describe(model)["arguments"]
+    differing = [
+        name
+        for name in sorted({*then, *now} - {*RUN_KEYS, "early_stop_patience"})
+        if then.get(name) != now.get(name)
+    ]
+    if differing:
+        logger.warning("%s was saved with other values of %s", path, ", ".join(differing))
+
+
 def save(model: BaseModel, path: str | os.PathLike[str]) -> Path:
-    """Write a bundle folder; an existing bundle is replaced once the new one is whole."""
+    """Write a bundle folder, whole or not at all.
+
+    Of an existing bundle each file is replaced by itself. The weights file holds the description
+    too, and loading goes by it, so that no instant shows a mixture.
+    """
     path = Path(path)
     if path.exists() and not _replaceable(path):
         raise ConfigError(f"save: {path} exists and is no bundle; it is left alone.")
+    if (path / DESCRIPTION_FILE).is_file():
+        _write_bundle(model, path)
+        return path
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.mkdir(parents=True)
     try:
-        write_weights(model, temporary / WEIGHTS_FILE)
-        write_text(temporary / DESCRIPTION_FILE, describe_text(model))
-        old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-        if path.exists():
-            path.rename(old)
+        _write_bundle(model, temporary)
         temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def _write_bundle(model: BaseModel, folder: Path) -> None:
+    write_text(folder / DESCRIPTION_FILE, describe_text(model))
+    write_weights(model, folder / WEIGHTS_FILE)  # last: what loads is what this file says
 
 
 def _replaceable(path: Path) -> bool:
     """Whether a path is an older bundle or an empty folder."""
     if not path.is_dir():
         return False
-    return (path / DESCRIPTION_FILE).is_file() or not any(path.iterdir())
+    if not any(path.iterdir()):
+        return True
+    try:
+        description = json.loads((path / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    ours = isinstance(description, dict) and "id_space_version" in description
+    return ours and (path / WEIGHTS_FILE).is_file()
 
 
 def load(
@@ -165,10 +199,9 @@ def load(
     """
     file = _find(Path(path))
     tensors, meta = _read(file)
-    description = meta["model"]
     if file.name == WEIGHTS_FILE:
-        description = _description(file.with_name(DESCRIPTION_FILE))
-    model = build(description, str(path), device, overrides)
+        _check_description(file.with_name(DESCRIPTION_FILE))
+    model = build(meta["model"], str(path), device, overrides)
     fill(model, tensors, file)
     model.eval()
     return model
@@ -189,7 +222,11 @@ def save_model(
 
 
 def load_model(model: BaseModel, path: str | os.PathLike[str], verbose: bool = True) -> None:
-    """Read weights into a model, with the file's targets and id columns."""
+    """Read weights into a model of the same class, targets and shapes.
+
+    Raises:
+        CheckpointError: the file does not fit; the model is then as it was.
+    """
     file = _find(Path(path), model.model_name)
     read_weights(model, file)
     if verbose:
@@ -234,11 +271,11 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[s
     return tensors, meta
 
 
-def _description(path: Path) -> dict[str, Any]:
+def _check_description(path: Path) -> None:
+    """Refuse a bundle whose readable half is absent or broken."""
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not readable as JSON ({error}).") from error
     if not isinstance(description, dict):
         raise CheckpointError(f"{path}: not the description of a model.")
-    return description

@@ -45,10 +45,16 @@ class Compiled:
     optimizer_params: dict[str, Any] | None
     scheduler: Any
     scheduler_params: dict[str, Any] | None
+    losses: dict[str, Any] = field(default_factory=dict)
+    """``loss``, ``loss_params`` and ``loss_weights`` as they were given."""
     instance: torch.optim.Optimizer | None = field(default=None, repr=False)
     row_tables: list[tuple[Storage, RowTable]] = field(default_factory=list, repr=False)
     rates: list[float] | None = field(default=None, repr=False)
     """Learning rates of the groups before any schedule moved them."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copied model makes an optimizer of its own: the built one is tied to its weights."""
+        return {**self.__dict__, "instance": None, "row_tables": [], "rates": None}
 
     def check(self, model: BaseModel) -> None:
         """Refuse unknown names before anything is trained."""

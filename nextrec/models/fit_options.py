@@ -116,13 +116,24 @@ def _are_callbacks(value: Any) -> bool:
 
 _COUNT = ("an integer of at least 1", _whole(1))
 _OPTIONAL_COUNT = ("an integer of at least 1, or None", _optional(_whole(1)))
+_BOOL: tuple[str, Callable[[Any], bool]] = (
+    "True or False",
+    lambda value: isinstance(value, (bool, np.bool_)),
+)
 _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "epochs": _COUNT,
     "batch_size": _COUNT,
     "eval_batch_size": _OPTIONAL_COUNT,
     "early_stop_patience": _OPTIONAL_COUNT,
     "checkpoint_steps": _OPTIONAL_COUNT,
-    "seed": ("an integer of at least 0, or None", _optional(_whole(0))),
+    "seed": (
+        "an integer in [0, 2**32), or None",
+        _optional(lambda value: _whole(0)(value) and value < 2**32),
+    ),
+    "shuffle": _BOOL,
+    "drop_last": _BOOL,
+    "checkpoint": _BOOL,
+    "report": _BOOL,
     "validation_split": (
         "a number between 0 and 1, or None",
         _optional(lambda value: _number(value) and 0 < value < 1),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import xxhash
 from torch.utils.data import DataLoader, IterableDataset
 
 from nextrec.data.batch import Batch, as_batch
@@ -214,6 +215,18 @@ def loader_id_columns(loader: Any) -> tuple[str, ...]:
         first: Any = next(iter(loader), None)
     ids = first["ids"] if isinstance(first, (dict, Batch)) and "ids" in first else None
     return tuple(ids or ())
+
+
+def content_of(loader: Any) -> str | None:
+    """A hash of the rows of a loader over a store, in their order; ``None`` of any other."""
+    store = getattr(loader, "store", None)
+    if not isinstance(store, PackedStore):
+        return None
+    digest = xxhash.xxh3_64()
+    for block in (*store.data.features.blocks, store.data.labels, store.data.weights):
+        if isinstance(block, torch.Tensor):
+            digest.update(np.ascontiguousarray(block.numpy()).tobytes())
+    return digest.hexdigest()
 
 
 def rows_of(loader: Any) -> int | None:

@@ -52,4 +52,17 @@ class ModelOptions(CompileOptions, total=False):
     """Seed of the initial weights."""
 
 
+POSITIONAL_OPTIONS = (
+    "optimizer",
+    "optimizer_params",
+    "loss",
+    "loss_params",
+    "device",
+    "embedding_l1_reg",
+    "dense_l1_reg",
+    "embedding_l2_reg",
+    "dense_l2_reg",
+)
+"""What 0.3.1's constructors took by position at their end, in its order."""
+
 COMPILE_KEYS = tuple(CompileOptions.__annotations__)

@@ -182,6 +182,10 @@ def _kind(save_path: str | os.PathLike[str], save_format: str | None) -> str:
     if said and save_format and said != save_format:
         must_be = f"{said!r}, as `save_path` {name!r} says"
         raise ConfigError(invalid("predict", "save_format", must_be, save_format))
+    extension = Path(name).suffix
+    if not (save_format or said) and extension[1:].isalpha():
+        must_be = "'csv' or 'parquet' where `save_path` ends otherwise"
+        raise ConfigError(invalid("predict", "save_format", must_be, save_format))
     return save_format or said or "csv"
 
 

@@ -27,7 +27,7 @@ class Recorded(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Build a model and record its arguments."""
-        args, kwargs = _name_groups(cls, args, kwargs)
+        args, kwargs = _name_positions(cls, args, kwargs)
         with _seeded(kwargs.get("seed")):
             model = super().__call__(*args, **kwargs)
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
@@ -49,17 +49,27 @@ def _copied(value: Any) -> Any:
     return [_copied(each) for each in value] if type(value) is list else value
 
 
-def _name_groups(
+def _name_positions(
     cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional feature lists of a model with groups, in 0.3.1's order, become keywords."""
-    groups: tuple[str, ...] = getattr(cls, "groups", ())
-    names = [f"{group}_{kind}_features" for group in groups for kind in KINDS]
-    named = dict(zip(names, args, strict=False))
-    twice = sorted(set(named) & set(kwargs))
+    """Positional arguments that 0.3.1 took and the constructor does not become keywords.
+
+    They are the feature lists of a model with groups, and what follows the constructor's own
+    positions, in 0.3.1's order (``then_positional``).
+    """
+    groups = [f"{group}_{kind}_features" for group in cls.groups for kind in KINDS]
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    own = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    count = len(own)
+    names = [*groups, *own, *cls.then_positional]
+    if len(args) > len(names):
+        return args, kwargs  # Python says what is wrong
+    given = dict(zip(names, args, strict=False))
+    kept = tuple(given.pop(name) for name in own if name in given) if not groups else ()
+    twice = sorted(set(given) & set(kwargs))
     if twice:
         raise ConfigError(f"{cls.__name__}: {twice[0]!r} is given twice.")
-    return args[len(names) :], {**named, **kwargs}
+    return kept[:count], {**given, **kwargs}
 
 
 KINDS = ("dense", "sparse", "sequence")
@@ -70,8 +80,8 @@ def _seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(invalid("model", "seed", "an integer of at least 0, or None", seed))
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ConfigError(invalid("model", "seed", "an integer in [0, 2**32), or None", seed))
     with torch.random.fork_rng():
         torch.manual_seed(int(seed))
         yield

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nextrec.errors import CheckpointError, ConfigError
+from nextrec.errors import CheckpointError, ConfigError, TrainingError
 from nextrec.metrics import Evaluator, MetricValues, resolve_metrics
 from nextrec.models import bundle, inputs
 from nextrec.models.evaluation import evaluate_loader
@@ -64,7 +64,12 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
     write_manifest(model, data, options, seed)
     started = time.perf_counter()
     model.history = trainer.state.history  # grows with the epochs: a broken-off run keeps it
-    trainer.fit(data.train, validate)
+    try:
+        trainer.fit(data.train, validate)
+    except TrainingError:
+        if stopping is not None and stopping.best_epoch is not None:
+            _take_best(model, stopping)
+        raise
     _take_best(model, stopping)
     if options.report:
         best = None if stopping is None else stopping.best_epoch
@@ -209,15 +214,24 @@ def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int
         "optimizer_params": str(model.compiled.optimizer_params or {}),
         "scheduler": _named(model.compiled.scheduler),
         "scheduler_params": str(model.compiled.scheduler_params or {}),
-        "loss": [_named(each) for each in model.objective.losses],
+        **{name: _named(value) for name, value in model.compiled.losses.items()},
+        **_architecture(model),
+        "content of the data": inputs.content_of(data.train),
         "validated": data.valid is not None,
         "epochs of the schedule": options.epochs if model.compiled.follows_length() else None,
     }
 
 
+def _architecture(model: BaseModel) -> dict[str, Any]:
+    """The model's own arguments, less those that only say how long and where to run."""
+    free = {*bundle.RUN_KEYS, "early_stop_patience", "id_columns"}
+    arguments = bundle.describe(model)["arguments"]
+    return {f"argument {k}": v for k, v in arguments.items() if k not in free}
+
+
 def _named(choice: Any) -> str:
-    """A name as it is; of a class or an object the class's name, which another process shares."""
-    if choice is None or isinstance(choice, str):
+    """A value as text; of a class or an object the class's name, which another process shares."""
+    if choice is None or isinstance(choice, (str, int, float, list, tuple, dict)):
         return str(choice)
     return choice.__name__ if isinstance(choice, type) else type(choice).__name__
 

@@ -35,8 +35,8 @@ def build_optimizer(
             the result is then a :class:`HybridOptimizer`.
         params: options of the optimizer (``lr`` is 1e-3 if absent). ``groups`` in it overrides
             them by group: ``{"lr": 1e-3, "groups": {"embedding": {"lr": 1e-2}}}``, with the
-            groups ``embedding`` (tables in row mode), ``dense`` and ``bias_norm``. By name,
-            biases and norms get no weight decay unless ``groups`` says so.
+            groups ``embedding`` (tables in row mode, so only by name), ``dense``, ``bias_norm``.
+            By name, biases and norms get no weight decay unless ``groups`` says so.
         groups: the parameters outside ``row_tables`` by group, from :func:`group_parameters`;
             without row tables, ``embedding`` may hold tables that train with dense gradients.
         row_tables: the tables to train in row mode.
@@ -111,7 +111,9 @@ def _build_by_name(
     dense = None
     if dense_groups:
         loop = {} if any(key in options for key in LOOPS) else fastest_loop(spec.dense, members)
-        dense = spec.dense(dense_groups, **loop)
+        # Adagrad fills its state when it is built, from its own argument and not from the groups'.
+        start = {k: options[k] for k in ("initial_accumulator_value",) if k in options}
+        dense = spec.dense(dense_groups, **start, **loop)
     return HybridOptimizer(name, dense, rows, row_group)
 
 

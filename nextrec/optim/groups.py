@@ -16,8 +16,8 @@ def group_parameters(
     """Split the trainable parameters into ``dense`` and ``bias_norm``.
 
     ``bias_norm`` are the parameters of normalisation layers (a class of ``torch.nn`` or one named
-    ``...Norm...``), the slopes of PReLU, and what is called a bias anywhere. A parameter shared by
-    several modules counts once, where it is met first.
+    ``...Norm...``), the slopes of PReLU and Dice, and vectors: biases, whatever they are called.
+    A parameter shared by several modules counts once, where it is met first.
 
     Args:
         module: the model.
@@ -30,11 +30,12 @@ def group_parameters(
     groups: dict[str, list[nn.Parameter]] = {"dense": [], "bias_norm": []}
     seen = {id(parameter) for parameter in exclude}
     for owner in module.modules():
-        undecayed = isinstance(owner, nn.PReLU) or _is_norm(owner)
+        norm = isinstance(owner, nn.PReLU) or _is_norm(owner)
         for name, parameter in owner.named_parameters(recurse=False):
             if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
-                groups["bias_norm" if undecayed or _is_bias(name) else "dense"].append(parameter)
+                undecayed = norm or _is_bias(name) or parameter.dim() < 2
+                groups["bias_norm" if undecayed else "dense"].append(parameter)
     return groups
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from nextrec.errors import CheckpointError
 
 HEADER = "nextrec"
 FORMAT_VERSION = 1
+CHECKSUM = "xxh3_64"
+"""Hash of the header and all tensors: a byte that changed on the disk is told, not loaded."""
 
 
 def write_state(
@@ -37,8 +40,9 @@ def write_state(
     # Tables share one storage, tied weights one tensor; safetensors wants each to own its memory.
     taken: set[int] = set()
     plain = {name: _own(tensor, taken) for name, tensor in tensors.items()}
+    metadata = {HEADER: header, CHECKSUM: _checksum(header, plain)}
     with atomic_path(path) as temporary:
-        save_file(plain, str(temporary), metadata={HEADER: header})
+        save_file(plain, str(temporary), metadata=metadata)
     return Path(path)
 
 
@@ -126,13 +130,17 @@ def _read(
         raise CheckpointError(f"{path}: no such file.")
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
-            header = (file.metadata() or {}).get(HEADER)
+            stored = file.metadata() or {}
+            header = stored.get(HEADER)
             names = file.keys() if with_tensors else []
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error}).") from error
     if header is None:
         raise CheckpointError(f"{path}: a safetensors file, but not of NextRec: no header.")
+    expected = stored.get(CHECKSUM)
+    if with_tensors and expected is not None and expected != _checksum(header, tensors):
+        raise CheckpointError(f"{path}: corrupted: its content is not what was written.")
     try:
         meta = json.loads(header)
     except ValueError as error:
@@ -145,6 +153,16 @@ def _read(
             f"this NextRec reads version {FORMAT_VERSION}."
         )
     return tensors, meta
+
+
+def _checksum(header: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = xxhash.xxh3_64(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))  # type: ignore[arg-type]
+    return digest.hexdigest()
 
 
 def _own(tensor: Tensor, taken: set[int]) -> Tensor:

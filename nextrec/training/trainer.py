@@ -364,6 +364,9 @@ class Trainer:
         lacking = [k for k in ("fingerprint", "callbacks", "parts", "train") if k not in meta]
         if lacking:
             raise CheckpointError(f"{path}: the state of the run lacks {', '.join(lacking)}.")
+        lacking = [name for name in ("optimizer", "rng") if name not in meta["parts"]]
+        if lacking:
+            raise CheckpointError(f"{path}: the state of the run lacks {', '.join(lacking)}.")
         # A callback that remembers nothing may come and go.
         stateful = [name for name, state in meta["callbacks"] if state]
         present = {type(callback).__name__ for callback in self.callbacks}

@@ -21,7 +21,7 @@ from nextrec.layers.gating import ExpertBank, ExpertMixture
 from nextrec.layers.mlp import mlp_from
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.share_bottom import tower_params
-from nextrec.models.options import ModelOptions
+from nextrec.models.options import POSITIONAL_OPTIONS, ModelOptions
 
 Architecture = Literal["mlp", "mmoe"]
 
@@ -200,6 +200,24 @@ class POSO(BaseModel):
     """
 
     groups = ("main", "pc")
+    then_positional = (
+        "tower_params_list",
+        "target",
+        "task",
+        "architecture",
+        "gate_hidden_dim",
+        "gate_scale_factor",
+        "gate_activation",
+        "gate_use_bias",
+        "num_experts",
+        "expert_hidden_dims",
+        "expert_activation",
+        "expert_dropout",
+        "expert_gate_hidden_dim",
+        "expert_gate_scale_factor",
+        "gate_use_softmax",
+        *POSITIONAL_OPTIONS,
+    )
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
 from nextrec.models.base import BaseModel
-from nextrec.models.options import ModelOptions
+from nextrec.models.options import POSITIONAL_OPTIONS, ModelOptions
 from nextrec.tasks import Task
 
 
@@ -29,6 +29,8 @@ class ShareBottom(BaseModel):
 
     Shape: columns -> ``(B, num_logits)``.
     """
+
+    then_positional = ("target", "task", *POSITIONAL_OPTIONS)
 
     def __init__(
         self,

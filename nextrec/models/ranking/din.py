@@ -25,9 +25,9 @@ class DIN(BaseModel):
         z = \mathrm{MLP}([\text{all other features}; v_1; v_2; \dots])
 
     where q is the candidate's vector and k the history's. As in the paper the weights are not
-    normalised over the history, so they keep the strength of an interest
-    (``attention_use_softmax=True`` takes the softmax of g instead of the sigmoid), and the
-    activation is Dice. Each pair of a
+    normalised over the history, so they keep the strength of an interest; the sigmoid that keeps
+    each in (0, 1) is ours (``attention_use_softmax=True`` takes the softmax of g instead). The
+    activation of g is Dice; that of the MLP is ``mlp_params``'s. Each pair of a
     history and its candidate (items and item, categories and category) has an attention unit of
     its own. Other sequences are pooled by their own combiners. An empty history gives zeros.
 
@@ -136,6 +136,10 @@ def find_pairs(
                 "`behavior_feature_name` and `candidate_feature_name`."
             )
         pairs += [(sequence, each) for each in sharing]
+    unused = [each.name for each in candidates if each not in [pair[1] for pair in pairs]]
+    if unused:
+        must_be = "names of sparse features that share a history's table"
+        raise FeatureError(invalid(owner, "candidate_feature_name", must_be, unused))
     if not pairs:
         raise FeatureError(
             f"{owner} needs a history and its candidate: a sequence and a sparse feature with one "

@@ -83,7 +83,8 @@ def test_self_attention_refuses_what_does_not_fit():
 
 def score_by_hand(layer, q, k):
     """g of the full input, for one candidate and one item."""
-    h = layer.first.weight @ torch.cat([q, k, q - k, q * k]) + layer.first.bias
+    h = layer.first.weight @ torch.cat([q, k, q - k, q * k])
+    h = h if layer.first.bias is None else h + layer.first.bias
     for each in layer.later:
         h = each(h.unsqueeze(0)).squeeze(0)
     return h.squeeze()

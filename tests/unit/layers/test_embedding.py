@@ -247,3 +247,13 @@ def test_first_order_without_dense_has_a_bias() -> None:
     layer = FirstOrder(FeatureSet(sparse=[item()]))
     assert layer.bias is not None
     assert layer(X).shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "ids"), [("item", [10]), ("user", [-1]), ("history", [[3, 10]])]
+)
+def test_an_id_outside_its_table_is_named(column: str, ids: list) -> None:
+    layer = EmbeddingLayer([item(), item("user"), history()])
+    x = {"item": torch.tensor([1]), "user": torch.tensor([1]), "history": torch.tensor([[1, 0]])}
+    with pytest.raises(DataError, match=f"'{column}' has the id"):
+        layer.flat({**x, column: torch.tensor(ids)})

@@ -392,3 +392,37 @@ def test_loading_executes_nothing(tmp_path: Path) -> None:
 def test_numpy_arguments_are_kept(tmp_path: Path) -> None:
     saved = model(mlp_params={"dims": [np.int64(8)], "dropout": np.float64(0.1)})
     assert_equal(nextrec.load(saved.save(tmp_path / "bundle")), saved)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.json").write_text("{}")
+    (other / "precious.txt").write_text("x")
+    with pytest.raises(ConfigError, match="no bundle"):
+        model().save(other)
+    bundle_path = model().save(tmp_path / "mine")
+    (bundle_path / "notes.txt").write_text("x")
+    model(seed=2).save(bundle_path)
+    assert (bundle_path / "notes.txt").exists()
+    assert (other / "precious.txt").exists()
+
+
+def test_weights_of_other_targets_are_refused(tmp_path: Path) -> None:
+    features = [SparseFeature("user", 9, embedding_dim=4)]
+    saved = nextrec.ShareBottom(sparse_features=features, target=["click", "buy"])
+    file = saved.save_model(tmp_path / "a.model")
+    swapped = nextrec.ShareBottom(sparse_features=features, target=["buy", "click"])
+    with pytest.raises(CheckpointError, match="predicts"):
+        swapped.load_model(file)
+
+
+def test_a_copy_of_a_fitted_model_trains(tmp_path: Path) -> None:
+    import copy
+
+    first = nextrec.DCN(sparse_features=[SparseFeature("user", 9, embedding_dim=4)])
+    data = {"user": [1, 2, 3, 4], "label": [0.0, 1.0, 0.0, 1.0]}
+    first.fit(data, report=False)
+    second = copy.deepcopy(first)
+    second.fit(data, report=False)
+    assert second.session_path != first.session_path

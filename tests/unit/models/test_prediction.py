@@ -24,7 +24,7 @@ from nextrec.models import prediction
         ("X.CSV", "csv", "csv"),
         ("x.parquet", None, "parquet"),
         (Path("a/x.pq"), None, "parquet"),
-        ("x.txt", None, "csv"),
+        ("x.txt", "csv", "csv"),
         ("x_v1.2", "parquet", "parquet"),
     ],
 )
@@ -33,7 +33,8 @@ def test_the_format_of_a_file(path: Any, given: str | None, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "given"), [("x.csv", "parquet"), ("x.pq", "csv"), ("x.csv.gz", None), ("x.gz", "csv")]
+    ("path", "given"),
+    [("x.csv", "parquet"), ("x.pq", "csv"), ("x.csv.gz", None), ("x.gz", "csv"), ("x.json", None)],
 )
 def test_endings_that_say_something_else(path: str, given: str | None) -> None:
     with pytest.raises(ConfigError, match="predict: `save_"):

@@ -156,3 +156,13 @@ def test_a_group_of_tables_without_row_mode_trains_with_dense_gradients():
     assert optimizer.param_groups[0]["name"] == "embedding"
     with pytest.raises(ConfigError, match="row mode"):
         build_optimizer("sgd", groups={"embedding": [table]}, row_tables=parts()["row_tables"])
+
+
+@pytest.mark.parametrize("name", ["adagrad", "rowwise_adagrad"])
+def test_adagrad_starts_every_parameter_at_its_initial_value(name):
+    layer = nn.Linear(3, 2)
+    params = {"initial_accumulator_value": 0.1}
+    optimizer = build_optimizer(name, params, groups=group_parameters(layer))
+    starts = {float(state["sum"].max()) for state in optimizer.dense.state.values()}
+    assert len(starts) == 1
+    assert starts.pop() == pytest.approx(0.1)

@@ -52,9 +52,16 @@ def test_which_parameters_are_decayed():
         "attention.in_proj_weight",
         "attention.out_proj.weight",
         "table.weight",
-        "cross",
-        "biased_gate",
     }
+
+
+def test_biases_in_a_parameter_list_are_biases():
+    from nextrec.layers import CrossNetMix, CrossNetwork, Dice
+
+    for layer in (CrossNetwork(4, 2), CrossNetMix(4, 2, 2, 2), Dice(4)):
+        groups = group_parameters(layer)
+        assert all(parameter.dim() > 1 for parameter in groups["dense"])
+        assert groups["bias_norm"]
 
 
 @pytest.mark.parametrize("name", ["table.weight", "linear.bias"])

@@ -241,3 +241,12 @@ def test_weights_fit_or_nothing_changes() -> None:
 def test_many_problems_are_not_all_listed() -> None:
     with pytest.raises(CheckpointError, match=r"; \.\.\.\.$"):
         fill(nn.ModuleList(nn.Linear(1, 1) for _ in range(4)), {}, "x")
+
+
+def test_a_byte_that_changed_on_the_disk_is_told(tmp_path: Path) -> None:
+    path = write_state(tmp_path / "a.model", {"w": torch.randn(100)}, {"kind": "model"})
+    raw = bytearray(path.read_bytes())
+    raw[-7] ^= 0x40
+    path.write_bytes(bytes(raw))
+    with pytest.raises(CheckpointError, match="corrupted"):
+        read_state(path)
