@@ -208,10 +208,9 @@ class BaseTied(BaseModel):
 @pytest.fixture(autouse=True)
 def _own_models() -> Iterator[None]:
     """Models of these tests are known during these tests alone."""
-    objects, names = dict(MODELS._objects), dict(MODELS._names)
     MODELS.add("BaseTied", BaseTied)
     yield
-    MODELS._objects, MODELS._names = objects, names
+    del MODELS._objects["BaseTied"], MODELS._names["basetied"]
 
 
 def tied(**options: Any) -> BaseTied:
