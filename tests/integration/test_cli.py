@@ -96,7 +96,7 @@ def values_of(printed: str) -> dict[str, list[str]]:
 
 
 def test_train_evaluate_predict(folder):
-    printed = values_of(run("train", "config.yaml"))
+    printed = values_of(run("train", "config.yaml", "--set", "fit.seed=1"))
     session = folder / "nextrec_logs" / "first"
     assert printed["session"] == ["nextrec_logs/first"]
     assert printed["predictions"] == ["out/test.parquet"]
