@@ -7,6 +7,7 @@ file.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from abc import abstractmethod
@@ -44,6 +45,8 @@ from nextrec.training.session import (
     resolve_save_path,
 )
 
+logger = logging.getLogger("nextrec")
+
 
 class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
     """Base of all models.
@@ -68,8 +71,13 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # Bases of several models (BaseMatchModel) are no models; a Baseline is one.
-        if not re.match(r"_|Base[A-Z]", cls.__name__):
-            MODELS.add(cls.__name__, cls)
+        if re.match(r"_|Base[A-Z]", cls.__name__):
+            return
+        if cls.__name__ in MODELS and not cls.__module__.startswith("nextrec."):
+            known = MODELS[cls.__name__]
+            if known.__module__.startswith("nextrec."):
+                logger.warning("%s takes the name of the zoo's model in saved files", cls.__name__)
+        MODELS.add(cls.__name__, cls)
 
     def __init__(
         self,

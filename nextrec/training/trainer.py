@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +27,7 @@ from nextrec.training.seed import RngState
 
 logger = logging.getLogger("nextrec")
 
-Outputs = Tensor | Mapping[str, Any]
 Validate = Callable[[], dict[str, float]]
-
-
-class Trainable(Protocol):
-    """What the trainer asks of a module."""
-
-    def training_outputs(self, x: Mapping[str, Tensor]) -> Outputs:
-        """Logits ``(B, T)``, or a mapping with ``logits`` and ``auxiliary`` losses."""
 
 
 @dataclass
@@ -71,7 +63,8 @@ class Trainer:
     """Trains a module.
 
     Args:
-        module: a module with ``training_outputs``.
+        module: has ``training_outputs(columns)``: logits ``(B, T)``, or a mapping with ``logits``
+            and ``auxiliary`` losses.
         objective: ``(outputs, labels, weights) -> scalar``.
         optimizer: a :class:`~nextrec.optim.HybridOptimizer`, or any ``torch.optim.Optimizer``.
         options: settings of the loop.
