@@ -8,7 +8,7 @@ and types, features, paths, and last, because they import torch, names and model
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +67,25 @@ def check_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
 
     model = check_model(findings, listed)
     check_training(findings, listed)
+    if findings.problems and model is not None:
+        _try_model(findings, model, listed)
     findings.raise_any()
     assert model is not None
     return Checked(TrainConfig.model_validate(document.values), document, model, tuple(listed))
+
+
+def _try_model(findings: Findings, model: type[BaseModel], listed: Sequence[Listed]) -> None:
+    """What the model's constructor would refuse, told beside the problems of other sections."""
+    if findings.touches(("model",)) or findings.touches(("features",)):
+        return
+    from nextrec.cli.model_names import try_model
+
+    document = findings.document
+    groups = document.get(("features", "groups")) or {}
+    problem = try_model(model, dict(document.get(("model", "params")) or {}), groups, listed)
+    if problem is not None:
+        key, text = problem
+        findings.add(("model", "params", key) if key else ("model",), f"model: {text}")
 
 
 def _require_file(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -13,7 +14,7 @@ from nextrec.cli.findings import Findings, dotted
 from nextrec.cli.shapes import report
 from nextrec.cli.signatures import feature_kinds, own_parameters, parameter_types
 from nextrec.cli.training_names import PARAMS
-from nextrec.errors import did_you_mean, unknown_option
+from nextrec.errors import ConfigError, FeatureError, did_you_mean, unknown_option
 from nextrec.models.base import BaseModel
 from nextrec.models.options import COMPILE_KEYS
 from nextrec.models.zoo import load_zoo
@@ -106,3 +107,32 @@ def _check_twice(findings: Findings, good: Document) -> None:
     for path, other in pairs:
         if path in good and other in good:
             findings.add_key(path, f"model: `{path[-1]}` is given by `{dotted(other)}` too.")
+
+
+def feature_lists(
+    groups: Mapping[str, Sequence[str]], listed: Sequence[Listed]
+) -> dict[str, list[Any]]:
+    """The constructor's feature lists, one set of them a group."""
+    lists: dict[str, list[Any]] = {}
+    members = {f"{group}_": set(names) for group, names in groups.items()}
+    for prefix, names in members.items() or [("", None)]:
+        for each in listed:
+            if names is None or each.feature.name in names:
+                lists.setdefault(f"{prefix}{each.feature.kind}_features", []).append(each.feature)
+    return lists
+
+
+def try_model(
+    model: type[BaseModel],
+    params: dict[str, Any],
+    groups: Mapping[str, Sequence[str]],
+    listed: Sequence[Listed],
+) -> tuple[str | None, str] | None:
+    """The parameter and the message with which a constructor refuses, or ``None``."""
+    arguments: dict[str, Any] = {**params, **feature_lists(groups, listed)}
+    try:
+        model(**arguments)
+    except (ConfigError, FeatureError) as error:
+        named = (key for key in params if f"`{key}`" in str(error))
+        return next(named, None), str(error)
+    return None

@@ -15,6 +15,7 @@ from nextrec.cli.check import Checked
 from nextrec.cli.config import FitSection
 from nextrec.cli.document import KeyPath
 from nextrec.cli.findings import Findings
+from nextrec.cli.model_names import feature_lists
 from nextrec.cli.tables import columns, metric_rows, reason_lines, short_path
 from nextrec.cli.training_names import PARAMS, setting_path
 from nextrec.cli.yaml_lines import dump
@@ -83,13 +84,7 @@ def model_arguments(checked: Checked, seed: int | None) -> dict[str, Any]:
         arguments.setdefault("seed", seed)
     if config.output.session is not None:
         arguments["session_id"] = config.output.session
-    groups = {f"{group}_": set(names) for group, names in config.features.groups.items()}
-    for prefix, members in groups.items() or [("", None)]:
-        for listed in checked.features:
-            if members is None or listed.feature.name in members:
-                kind = f"{prefix}{listed.feature.kind}_features"
-                arguments.setdefault(kind, []).append(listed.feature)
-    return arguments
+    return arguments | feature_lists(config.features.groups, checked.features)
 
 
 def _guilty(checked: Checked, message: str) -> KeyPath:

@@ -251,3 +251,16 @@ def test_models_shows_every_model():
     assert "arXiv:1706.06978" in whole
     assert "attention_hidden_units  Sequence[int]" in whole
     assert "``" not in whole
+
+
+def test_what_the_constructor_refuses_stands_beside_the_other_problems(folder):
+    wrong = [
+        "--set",
+        "model.params.mlp_params={dims: [8], actvation: relu}",
+        "--set",
+        "fit.monitor=foo",
+    ]
+    printed = run("train", "config.yaml", *wrong, code=2)
+    assert "has 2 problems" in printed
+    assert "'actvation'" in printed
+    assert "'foo'" in printed
