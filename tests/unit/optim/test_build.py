@@ -103,8 +103,10 @@ def test_all_problems_are_said_at_once():
 
 
 def test_refused_options_at_their_default_are_accepted():
-    build_optimizer("adam", {"amsgrad": False}, **parts())
-    build_optimizer("rmsprop", {"momentum": 0, "centered": False}, **parts())
+    adam = build_optimizer("adam", {"amsgrad": False}, **parts())
+    rmsprop = build_optimizer("rmsprop", {"momentum": 0, "centered": False}, **parts())
+    for optimizer in (adam, rmsprop):
+        assert "embedding" in [group["name"] for group in optimizer.param_groups]
 
 
 def test_without_tables_torchs_options_are_all_there():
