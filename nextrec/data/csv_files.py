@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from nextrec.data.files import Source, reading, require_columns
+from nextrec.data.files import Job, Source, Unit, reading, require_columns
 from nextrec.errors import DataError
 
 MISSING = ("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None", "\\N")
@@ -67,6 +69,28 @@ class CsvFiles(Source):
                 typed = pa.RecordBatch.from_arrays(arrays, names=list(columns))
                 for start in range(0, typed.num_rows, batch_rows):
                     yield typed.slice(start, batch_rows)
+
+    def units(self, columns: Sequence[str], text: Collection[str] = ()) -> list[Unit]:
+        """One a file."""
+        counts = self.counts(columns)
+        firsts = accumulate([0, *counts])
+        return [
+            Unit(number, 0, rows, first_row, number)
+            for number, (rows, first_row) in enumerate(zip(counts, firsts, strict=False))
+        ]
+
+    def jobs(
+        self,
+        columns: Sequence[str],
+        units: Iterable[Unit] | None = None,
+        text: Collection[str] = (),
+    ) -> Iterator[tuple[Unit, Job]]:
+        """Jobs that read one file each."""
+        for unit in self.units(columns, text) if units is None else units:
+            yield unit, partial(self._read_unit, unit, list(columns))
+
+    def _read_unit(self, unit: Unit, columns: list[str]) -> pa.Table:
+        return pa.Table.from_batches(self.scan(columns, unit.rows, [unit.file]))
 
     def _learn(self, columns: Sequence[str]) -> tuple[list[pa.DataType], list[int]]:
         key = tuple(columns)

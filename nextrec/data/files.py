@@ -10,8 +10,9 @@ import glob
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,8 +22,27 @@ from nextrec.errors import DataError, did_you_mean
 SUFFIXES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
+@dataclass(frozen=True)
+class Unit:
+    """A piece of a source that is read at once: a Parquet row group, a block of CSV lines."""
+
+    file: int
+    """Number of the file, from 0."""
+    place: int
+    """Which piece of the file."""
+    rows: int
+    first_row: int
+    """Number, in the whole source, of its first row."""
+    group: int
+    """Units of one group can only be read in their order (those of a compressed file)."""
+
+
+Job = Callable[[], pa.Table]
+"""Reads one unit when it is called, on any thread."""
+
+
 class Source(ABC):
-    """A table that can be read whole or in batches, column by column."""
+    """A table that can be read whole or in pieces, column by column."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -41,6 +61,31 @@ class Source(ABC):
         self, columns: Sequence[str], batch_rows: int, files: Iterable[int] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows in batches of at most ``batch_rows``, of the numbered files in that order."""
+
+    @abstractmethod
+    def units(self, columns: Sequence[str], text: Collection[str] = ()) -> list[Unit]:
+        """All pieces in order; together they have every row once.
+
+        Args:
+            columns: those that will be read.
+            text: columns to be read as they are written where the source has no types (CSV).
+        """
+
+    @abstractmethod
+    def jobs(
+        self,
+        columns: Sequence[str],
+        units: Iterable[Unit] | None = None,
+        text: Collection[str] = (),
+    ) -> Iterator[tuple[Unit, Job]]:
+        """For each unit a job that reads its rows; jobs may run on several threads at once.
+
+        What can only be done in order (decompressing, say) is done while iterating. Units of one
+        group must be given in ascending order; they may be left out.
+
+        Args:
+            units: ``None``: all, in order.
+        """
 
 
 def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,38 @@ import pyarrow as pa
 import pyarrow.dataset
 import torch
 
-from nextrec.data.files import Source
+from nextrec.data.files import Job, Source, Unit
 from nextrec.errors import DataError, invalid
 
+UNIT_ROWS = 65_536
+"""Rows of a unit of a table in memory."""
 
-class ArrowSource(Source):
+
+class _Sliced(Source):
+    """A source whose units are slices of what it reads as a whole."""
+
+    def units(self, columns: Sequence[str], text: Collection[str] = ()) -> list[Unit]:
+        """Slices of ``UNIT_ROWS`` rows."""
+        rows = sum(self.counts(columns))
+        starts = range(0, rows, UNIT_ROWS)
+        return [
+            Unit(0, place, min(UNIT_ROWS, rows - start), start, place)
+            for place, start in enumerate(starts)
+        ]
+
+    def jobs(
+        self,
+        columns: Sequence[str],
+        units: Iterable[Unit] | None = None,
+        text: Collection[str] = (),
+    ) -> Iterator[tuple[Unit, Job]]:
+        """Jobs that give slices without a copy."""
+        whole = self.read(columns)
+        for unit in self.units(columns, text) if units is None else units:
+            yield unit, partial(whole.slice, unit.first_row, unit.rows)
+
+
+class ArrowSource(_Sliced):
     """An Arrow table or data set."""
 
     def __init__(self, data: pa.Table | pa.dataset.Dataset) -> None:
@@ -45,7 +73,7 @@ class ArrowSource(Source):
             yield from self.data.to_batches(columns=list(columns), batch_size=batch_rows)
 
 
-class _InMemory(Source):
+class _InMemory(_Sliced):
     """A source that becomes Arrow as a whole."""
 
     def counts(self, columns: Sequence[str]) -> list[int]:

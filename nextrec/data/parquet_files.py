@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nextrec.data.files import Source, reading, require_columns
+from nextrec.data.files import Job, Source, Unit, reading, require_columns
 
 
 class ParquetFiles(Source):
@@ -50,6 +51,37 @@ class ParquetFiles(Source):
                 self._require(columns, file, path)
                 for batch in file.iter_batches(batch_rows, columns=list(columns)):
                     yield batch.select(list(columns))
+
+    def units(self, columns: Sequence[str], text: Collection[str] = ()) -> list[Unit]:
+        """The row groups of all files."""
+        units: list[Unit] = []
+        first_row = 0
+        for number, path in enumerate(self.paths):
+            with reading(path, "parquet"):
+                footer = pq.read_metadata(path)
+            for place in range(footer.num_row_groups):
+                rows = footer.row_group(place).num_rows
+                units.append(Unit(number, place, rows, first_row, len(units)))
+                first_row += rows
+        return units
+
+    def jobs(
+        self,
+        columns: Sequence[str],
+        units: Iterable[Unit] | None = None,
+        text: Collection[str] = (),
+    ) -> Iterator[tuple[Unit, Job]]:
+        """Jobs that read one row group each."""
+        for unit in self.units(columns, text) if units is None else units:
+            yield unit, partial(self._read_unit, unit, list(columns))
+
+    def _read_unit(self, unit: Unit, columns: list[str]) -> pa.Table:
+        path = self.paths[unit.file]
+        with reading(path, "parquet"), pq.ParquetFile(path) as file:
+            self._require(columns, file, path)
+            return file.read_row_group(unit.place, columns=columns, use_threads=False).select(
+                columns
+            )
 
     @staticmethod
     def _require(columns: Sequence[str], file: pq.ParquetFile, path: Path) -> None:

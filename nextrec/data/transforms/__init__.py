@@ -1,0 +1,1 @@
+"""Transforms of columns, their states, and how both are kept."""
