@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
+ID_SPACE_VERSION = 1
+"""0 padding, 1 unknown, tokens from 2. Stands in saved models and processors."""
 COMBINERS = ("mean", "sum", "max", "concat", "none")
 OUT_OF_RANGE = ("error", "unknown")
 
@@ -371,6 +373,14 @@ class FeatureSet:
         """The other features that read the same table."""
         table = self.tables[feature.embedding_name]
         return tuple(other for other in table.features if other is not feature)
+
+    def as_arguments(self) -> dict[str, list[Any]]:
+        """The lists that models and loaders take: ``DeepFM(**features.as_arguments(), ...)``."""
+        return {
+            "dense_features": list(self.dense),
+            "sparse_features": list(self.sparse),
+            "sequence_features": list(self.sequence),
+        }
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values that rebuild the set."""

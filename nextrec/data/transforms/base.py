@@ -100,6 +100,9 @@ class Transform(ABC):
 
     kind: ClassVar[str]
     """Name in :data:`TRANSFORMS`; stands in saved processors, so it never changes."""
+    as_written: ClassVar[bool] = False
+    """The inputs are wanted as they are written: text where a CSV file has no types, and
+    dictionary-encoded arrays as such. Otherwise numbers are numbers and dictionaries decoded."""
     role: Role
     name: str
     """The output column."""
@@ -116,6 +119,10 @@ class Transform(ABC):
         """Name of the vocabulary this transform reads; those of one name are fitted together."""
         return None
 
+    def vocabulary_options(self) -> dict[str, Any]:
+        """What shapes a vocabulary; readers of a shared one must agree on it."""
+        return {}
+
     def state(self) -> State:
         """An empty state."""
         return NothingToLearn()
@@ -130,6 +137,14 @@ class Transform(ABC):
         Raises:
             DataError: the data does not allow it (a column without any value, say).
         """
+
+    def extend(self, state: Any) -> int:
+        """Add what the state of further data has and nothing knows yet; ids given before stay.
+
+        Returns:
+            New tokens; 0 for a transform without a vocabulary.
+        """
+        return 0
 
     @abstractmethod
     def apply(self, columns: Sequence[pa.Array], first_row: int) -> Output:

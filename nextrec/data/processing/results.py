@@ -1,0 +1,100 @@
+"""What ``transform`` returns for data in memory: the kind of table that was given, or a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+from nextrec.data.histories import pad_newest
+from nextrec.data.sources import frame_kind, read_table_of
+from nextrec.data.transforms.base import Transform
+
+
+def as_dict(
+    data: Any, outputs: Mapping[str, pa.Array], transforms: Mapping[str, Transform]
+) -> dict[str, Any]:
+    """A dict of arrays, as 0.3.1 gave: the columns of the data, the transformed ones replaced.
+
+    Ids are int64 ``(N,)``, histories int64 ``(N, max_len)``, numbers float32 ``(N,)``.
+    """
+    made = {name: as_numpy(values, transforms[name]) for name, values in outputs.items()}
+    return {**_given(data), **made}
+
+
+def as_frame(
+    data: Any, outputs: Mapping[str, pa.Array], transforms: Mapping[str, Transform]
+) -> Any:
+    """A frame of the kind that was given: pandas for a dict or a list of rows.
+
+    In pandas, histories are lists of ``max_len`` ids, as 0.3.1 gave them; elsewhere they are
+    lists without padding.
+    """
+    kind = frame_kind(data)
+    if kind == "polars":
+        frame = data.collect() if isinstance(data, pl.LazyFrame) else data
+        frame = frame.to_frame() if isinstance(frame, pl.Series) else frame
+        return frame.with_columns(
+            [pl.Series(name, pl.from_arrow(values)) for name, values in outputs.items()]
+        )
+    if kind in ("arrow", "dataset", "stream"):
+        table = read_table_of(data)
+        return pa.table({**{n: table.column(n) for n in table.column_names}, **outputs})
+    made: dict[str, Any] = {}
+    for name, values in outputs.items():
+        array = as_numpy(values, transforms[name])
+        made[name] = array.tolist() if array.ndim == 2 else array
+    index = data.index if isinstance(data, (pd.DataFrame, pd.Series)) else None
+    given = {name: _plain(values) for name, values in _given(data).items()}
+    return pd.DataFrame({**given, **made}, index=index)
+
+
+def as_numpy(values: pa.Array, transform: Transform) -> np.ndarray:
+    """One output column: ids int64, histories padded, labels with NaN where not observed."""
+    if transform.role == "sequence":
+        lengths = pa.compute.list_value_length(values).to_numpy(zero_copy_only=False)
+        longest = transform.max_len or max(int(lengths.max(initial=0)), 1)  # type: ignore[attr-defined]
+        items = values.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+        return pad_newest(items, lengths.astype(np.int64), longest, 0)
+    if values.null_count and pa.types.is_integer(values.type):
+        return values.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    array = values.to_numpy(zero_copy_only=False)
+    return array.astype(np.int64) if array.dtype.kind in "iu" else array
+
+
+def _given(data: Any) -> dict[str, Any]:
+    """The columns of the data as they are."""
+    kind = frame_kind(data)
+    if kind == "dict":
+        return {str(name): _as_array(values) for name, values in data.items()}
+    if kind == "pandas":
+        frame = data.to_frame() if isinstance(data, pd.Series) else data
+        return {str(name): frame[name].to_numpy() for name in frame.columns}
+    if kind == "records":
+        return {str(name): np.array([row.get(name) for row in data], dtype=object)
+                for name in dict.fromkeys(name for row in data for name in row)}  # fmt: skip
+    table = read_table_of(data)
+    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def _as_array(values: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return values
+    if isinstance(values, (pd.Series, pl.Series)):
+        return values.to_numpy()
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values.to_numpy(zero_copy_only=False)
+    try:
+        return np.asarray(values)
+    except ValueError:  # rows of different lengths
+        ragged = np.empty(len(values), dtype=object)
+        ragged[:] = list(values)
+        return ragged
+
+
+def _plain(values: Any) -> Any:
+    return list(values) if isinstance(values, np.ndarray) and values.ndim > 1 else values
