@@ -21,6 +21,7 @@ _HOMES = {
     "FeatureSet": "nextrec.features",
     # data
     "Batch": "nextrec.data.batch",
+    "DataProcessor": "nextrec.data.preprocessor",
     "RecDataLoader": "nextrec.data.dataloader",
     # models
     "BaseModel": "nextrec.models.base",
@@ -50,6 +51,7 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:  # the same names, where type checkers and editors can follow them
     from nextrec.data.batch import Batch as Batch
     from nextrec.data.dataloader import RecDataLoader as RecDataLoader
+    from nextrec.data.preprocessor import DataProcessor as DataProcessor
     from nextrec.errors import CheckpointError as CheckpointError
     from nextrec.errors import ConfigError as ConfigError
     from nextrec.errors import DataError as DataError

@@ -18,11 +18,13 @@ from nextrec.cli.document import Document, KeyPath
 from nextrec.cli.features import Listed, check_features
 from nextrec.cli.findings import Findings
 from nextrec.cli.overrides import apply_overrides
+from nextrec.cli.processing import build_processor, complete_features
 from nextrec.cli.shapes import check_shape
 from nextrec.cli.yaml_lines import read
 from nextrec.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
+    from nextrec.data.preprocessor import DataProcessor
     from nextrec.models.base import BaseModel
 
 TABLES = ("train", "valid", "test")
@@ -38,6 +40,10 @@ class Checked:
     document: Document
     model: type[BaseModel]
     features: tuple[Listed, ...]
+    learned: frozenset[str] = frozenset()
+    """Features whose vocabulary sizes the processor will know."""
+    processor: DataProcessor | None = None
+    """Described, not fitted."""
 
 
 def check_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Checked:
@@ -55,10 +61,12 @@ def check_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     if document.values == {}:
         Findings(document).raise_any()  # what is no YAML has no values to judge
     apply_overrides(document, overrides)
+    learned = complete_features(document)
     findings = Findings(document)
     check_shape(findings)
     if not isinstance(document.values, dict):
         findings.raise_any()
+    processor = build_processor(findings)
     listed = check_features(findings)
     check_paths(findings, file.parent)
     check_settings(findings)
@@ -71,7 +79,8 @@ def check_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
         _try_model(findings, model, listed)
     findings.raise_any()
     assert model is not None
-    return Checked(TrainConfig.model_validate(document.values), document, model, tuple(listed))
+    config = TrainConfig.model_validate(document.values)
+    return Checked(config, document, model, tuple(listed), learned, processor)
 
 
 def _try_model(findings: Findings, model: type[BaseModel], listed: Sequence[Listed]) -> None:

@@ -15,6 +15,7 @@ Names = str | list[str]
 Params = dict[str, Any]
 Combiner = Literal["mean", "sum", "max", "concat", "none"]
 OutOfRange = Literal["error", "unknown"]
+Missing = Literal["fill", "error"]
 Count = Field(default=None, ge=1)
 
 
@@ -130,6 +131,133 @@ class FeaturesSection(Section):
     """Role -> names, for models that take features for several roles (POSO: ``main``, ``pc``)."""
 
 
+class ColumnEntry(FeatureEntry):
+    """A column of the processor: a name alone, or a mapping of arguments."""
+
+
+class RawEntry(ColumnEntry):
+    """What most columns take."""
+
+    column: str | None = None
+    """The input column; default: ``name``."""
+    missing: Missing = "fill"
+    """``error`` refuses missing values."""
+
+
+class NumericEntry(RawEntry):
+    """Arguments of ``DataProcessor.add_numeric_feature``."""
+
+    scaler: str | None = "standard"
+    """standard, minmax, robust, maxabs, log, quantile, none."""
+    fill_na: float | str | None = None
+    """What missing values become: a number, mean (default), median, min or max."""
+    clip: list[float] | None = Field(default=None, min_length=2, max_length=2)
+    """Bounds of the scaled values."""
+
+
+class BucketEntry(RawEntry):
+    """Arguments of ``DataProcessor.add_bucket_feature``."""
+
+    method: Literal["equal_width", "equal_frequency", "edges"] = "equal_width"
+    num_buckets: int = Field(default=10, ge=1)
+    edges: list[float] | None = None
+
+
+class MissingEntry(ColumnEntry):
+    """Arguments of ``DataProcessor.add_missing_indicator``."""
+
+    column: str
+
+
+class VocabularyEntry(RawEntry):
+    """Arguments that categories and histories share."""
+
+    encode_method: Literal["label", "hash"] = "label"
+    hash_size: int | None = Field(default=None, ge=3)
+    """Rows of the table of hashed ids."""
+    min_frequency: int = Field(default=1, ge=1)
+    """Rarer tokens are unknown."""
+    max_size: int | None = Count
+    """Most tokens; the most frequent stay."""
+    num_unknown: int = Field(default=1, ge=1)
+    vocabulary: str | None = None
+    """Name under which columns share one vocabulary and one table."""
+    seed: int = 0
+
+
+class CategoryEntry(VocabularyEntry):
+    """Arguments of ``DataProcessor.add_sparse_feature``."""
+
+    fill_na: str = "<UNK>"
+    """The category of missing values."""
+
+
+class HistoryEntry(VocabularyEntry):
+    """Arguments of ``DataProcessor.add_sequence_feature``."""
+
+    max_len: int | None = Field(default=50, ge=1)
+    truncate: Literal["pre", "post"] = "pre"
+    separator: str = ","
+
+
+class CrossEntry(ColumnEntry):
+    """Arguments of ``DataProcessor.add_cross_feature``."""
+
+    columns: list[str]
+    encode_method: Literal["label", "hash"] = "hash"
+    hash_size: int | None = Field(default=None, ge=3)
+    min_frequency: int = Field(default=1, ge=1)
+    max_size: int | None = Count
+    num_unknown: int = Field(default=1, ge=1)
+    missing: Missing = "fill"
+    seed: int = 0
+
+
+class DatetimeEntry(RawEntry):
+    """Arguments of ``DataProcessor.add_datetime_feature``."""
+
+    parts: list[str] = ["hour", "weekday"]
+    format: str | None = None
+    unit: Literal["s", "ms", "us", "ns"] = "s"
+    timezone: str | None = None
+
+
+class TargetEncodingEntry(ColumnEntry):
+    """Arguments of ``DataProcessor.add_target_encoding``."""
+
+    target: str
+    columns: Names
+    smoothing: float | Literal["auto"] = "auto"
+    folds: int = Field(default=5, ge=2)
+    fold_by: Names | None = None
+    seed: int = 0
+    missing: Missing = "fill"
+
+
+class TargetEntry(ColumnEntry):
+    """Arguments of ``DataProcessor.add_target``."""
+
+    target_type: Literal["binary", "multiclass", "regression"] = "binary"
+    label_map: dict[str, int] | None = None
+    column: str | None = None
+
+
+class ProcessorSection(Section):
+    """Raw columns, turned into ids and numbers by what ``data.train`` teaches."""
+
+    numeric: list[NumericEntry] = []
+    bucket: list[BucketEntry] = []
+    missing: list[MissingEntry] = []
+    sparse: list[CategoryEntry] = []
+    cross: list[CrossEntry] = []
+    datetime: list[DatetimeEntry] = []
+    target_encoding: list[TargetEncodingEntry] = []
+    sequence: list[HistoryEntry] = []
+    target: list[TargetEntry] = []
+    embedding_dim: int | None = Field(default=16, ge=1)
+    """Width of the tables when no ``features`` are listed."""
+
+
 class ModelSection(Section):
     """Which model; ``nextrec models`` lists them with their parameters."""
 
@@ -187,6 +315,10 @@ class FitSection(Section):
     """What is told: 0 warnings, 1 the course of the run, 2 details."""
     report: bool = True
     """Write ``report.html`` into the session."""
+    stream: bool | None = None
+    """Read files while they are used; default: when they would take over 2 GiB in memory."""
+    buffer_rows: int | None = Count
+    """Rows that a stream shuffles together."""
 
 
 class OutputSection(Section):
@@ -205,7 +337,9 @@ class TrainConfig(Section):
 
     data: DataSection
     features: FeaturesSection
+    """May be left out with a ``processor``: all its columns are features then."""
     model: ModelSection
+    processor: ProcessorSection | None = None
     compile: CompileSection = CompileSection()
     fit: FitSection = FitSection()
     output: OutputSection = OutputSection()
@@ -213,6 +347,7 @@ class TrainConfig(Section):
 
 SECTIONS: dict[str, type[Section]] = {
     "data": DataSection,
+    "processor": ProcessorSection,
     "features": FeaturesSection,
     "model": ModelSection,
     "compile": CompileSection,
@@ -224,3 +359,15 @@ ENTRIES: dict[str, type[FeatureEntry]] = {
     "sparse": SparseEntry,
     "sequence": SequenceEntry,
 }
+COLUMNS: dict[str, type[FeatureEntry]] = {
+    "numeric": NumericEntry,
+    "bucket": BucketEntry,
+    "missing": MissingEntry,
+    "sparse": CategoryEntry,
+    "cross": CrossEntry,
+    "datetime": DatetimeEntry,
+    "target_encoding": TargetEncodingEntry,
+    "sequence": HistoryEntry,
+    "target": TargetEntry,
+}
+"""Kinds of columns of the processor, in the order in which they are added."""

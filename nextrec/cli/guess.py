@@ -7,43 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nextrec.cli.profile import MAX_DISTINCT, Profile
+from nextrec.data.profile import (
+    LABELS,
+    LARGE_TABLE,
+    MAX_DISTINCT,
+    USERS,
+    Profile,
+    is_id,
+    is_packed,
+    is_time,
+    is_user,
+    names_time,
+)
 from nextrec.errors import ConfigError, did_you_mean, invalid
 
 Role = Literal["dense", "sparse", "sequence", "later", "left out"]
 
-LABELS = [
-    "label",
-    "labels",
-    "target",
-    "click",
-    "clicked",
-    "is_click",
-    "is_clicked",
-    "like",
-    "is_like",
-    "is_buy",
-    "buy",
-    "purchase",
-    "purchased",
-    "conversion",
-    "converted",
-    "is_conversion",
-    "long_view",
-    "rating",
-    "y",
-]
-USERS = ("user_id", "userid", "uid", "user", "customer_id", "member_id", "visitor_id")
-_ID_NAME = re.compile(
-    r"(?:^|_)(?:id|uid|idx|code)s?$|(?<=[a-z])I[dD]$|^(?i:item|movie|product|video|news)(?i:_?id)?$"
-)
-_TIME_NAME = re.compile(r"(?:^|_)(?:time|timestamp|date|datetime|ts)(?:$|_)", re.IGNORECASE)
-
 WIDTH = 16
 """Width of all tables: factorization machines need one."""
-FEW = 1000
-"""Integers with at most so many values are taken for categories."""
-LARGE_TABLE = 10_000_000
 LONGEST = 50
 
 
@@ -57,7 +38,9 @@ class Guess:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def choose_targets(profiles: Sequence[Profile], wanted: Sequence[str]) -> list[Profile]:
+def choose_targets(
+    profiles: Sequence[Profile], wanted: Sequence[str], owner: str = "init"
+) -> list[Profile]:
     """The label columns: those that were named, else the first that is called like one.
 
     Raises:
@@ -68,18 +51,18 @@ def choose_targets(profiles: Sequence[Profile], wanted: Sequence[str]) -> list[P
         if name not in by_name:
             must_be = f"a column of the data ({', '.join(by_name)})"
             hint = did_you_mean(name, by_name)
-            raise ConfigError(invalid("init", "--target", must_be, name) + hint)
+            raise ConfigError(invalid(owner, "--target", must_be, name) + hint)
     lower = {name.lower(): name for name in reversed(by_name)}
     names = list(wanted) or [lower[name] for name in LABELS if name in lower][:1]
     if not names:
         raise ConfigError(
-            "init: no column is called like a label; name it by --target. The columns are "
+            f"{owner}: no column is called like a label; name it by --target. The columns are "
             f"{', '.join(by_name)}."
         )
     for name in names:
         if by_name[name].kind not in ("integer", "real", "flag"):
             must_be = "a column of numbers"
-            raise ConfigError(invalid("init", "--target", must_be, f"{name}: {by_name[name].kind}"))
+            raise ConfigError(invalid(owner, "--target", must_be, f"{name}: {by_name[name].kind}"))
     return [by_name[name] for name in names]
 
 
@@ -87,17 +70,6 @@ def task_of(target: Profile) -> str:
     """``binary`` for labels 0 and 1, otherwise ``regression``."""
     binary = target.whole and target.lowest >= 0 and target.highest <= 1
     return "binary" if binary else "regression"
-
-
-def is_user(profile: Profile) -> bool:
-    """Whether the column names users: what groups GAUC, and what predictions should carry."""
-    return profile.name.lower() in USERS
-
-
-def is_time(profile: Profile) -> bool:
-    """Whether the column says when."""
-    seconds = profile.kind in ("integer", "real") and profile.lowest > 1e8
-    return profile.kind == "time" or (seconds and bool(_TIME_NAME.search(profile.name)))
 
 
 def guess(profile: Profile) -> Guess:
@@ -113,11 +85,11 @@ def guess(profile: Profile) -> Guess:
     if profile.kind == "ids":
         return _sequence(profile)
     if profile.kind == "text":
-        if _TIME_NAME.search(name):
+        if names_time(name):
             return Guess(name, "left out", "says when, as text; as a number it can split the rows")
         many = _count(profile)
         return Guess(name, "later", f"text, {many} different values: encode it to integer ids")
-    if profile.kind == "other" or (profile.kind == "vector" and not _is_even(profile)):
+    if profile.kind in ("other", "mixed") or (profile.kind == "vector" and not _is_even(profile)):
         return Guess(name, "later", "of a type that no feature takes: convert it")
     if missing:
         return Guess(name, "later", f"{missing:,} of {profile.rows:,} values missing: fill them")
@@ -133,7 +105,7 @@ def _number(profile: Profile) -> Guess:
     name, many, span = profile.name, _count(profile), _span(profile)
     whole = profile.whole and profile.lowest >= 0
     rows = int(profile.highest) + 1
-    if (whole and _ID_NAME.search(name)) or is_user(profile):
+    if (whole and is_id(profile)) or is_user(profile):
         if not whole:
             return Guess(name, "later", f"ids {span}: encode them to integers from 0")
         if profile.distinct == profile.rows and not is_user(profile):
@@ -142,10 +114,7 @@ def _number(profile: Profile) -> Guess:
             text = f"{many} ids, but up to {rows - 1:,}: encode them to close the gaps"
             return Guess(name, "later", text)
         return _sparse(profile, f"ids {span}, {many} different ones")
-    few = profile.distinct is not None and profile.distinct <= FEW
-    width = profile.highest - profile.lowest + 1
-    packed = width <= 4 * (profile.distinct or 0) and rows <= LARGE_TABLE
-    if profile.kind != "real" and whole and few and packed:
+    if is_packed(profile):
         return _sparse(profile, f"integers {span}, {many} different ones: taken for categories")
     hint = "; scale it" if max(abs(profile.lowest), abs(profile.highest)) > 100 else ""
     return Guess(name, "dense", f"numbers {span}{hint}")

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from nextrec._files import write_text
-from nextrec.cli.guess import (
-    Guess,
-    choose_targets,
-    guess,
-    is_time,
-    is_user,
-    share_tables,
-    task_of,
-)
-from nextrec.cli.profile import Profile, profile_columns
+from nextrec.cli.guess import Guess, choose_targets, guess, share_tables, task_of
 from nextrec.cli.yaml_lines import dump
+from nextrec.data.profile import Profile, is_time, is_user, profile_columns
 from nextrec.data.sources import column_names, scan
 from nextrec.errors import ConfigError
 
@@ -29,31 +21,52 @@ KINDS = ("dense", "sparse", "sequence")
 
 def init(data: str, out: str, target: Sequence[str]) -> None:
     """Look at the data, write the config, say what comes next."""
-    path = Path(out)
-    if out != "-" and path.exists():
-        raise ConfigError(f"init: {out} exists already and is left alone; choose another --out.")
+    refuse_existing("init", out)
     names = column_names(data)
     profiles = profile_columns(names, scan(data, names))
-    folder = Path.cwd() if out == "-" else path.absolute().parent
-    source = os.path.relpath(os.path.abspath(os.path.expanduser(data)), folder)
-    text = "\n".join(config_lines(source, profiles, target)) + "\n"
+    text = config_text(data, out, profiles, target)
     if out == "-":
         typer.echo(text, nl=False)
         return
-    write_text(path, text)
+    write_text(Path(out), text)
     typer.echo(f"config  {out}\nRead it, then: nextrec train {out}")
 
 
-def config_lines(source: str, profiles: Sequence[Profile], wanted: Sequence[str]) -> Iterator[str]:
+def refuse_existing(owner: str, out: str) -> None:
+    """Never write over a config, which a person may have corrected."""
+    if out != "-" and Path(out).exists():
+        raise ConfigError(f"{owner}: {out} exists already and is left alone; choose another name.")
+
+
+def config_text(
+    data: str,
+    out: str,
+    profiles: Sequence[Profile],
+    target: Sequence[str],
+    left_out: Mapping[str, str] | None = None,
+) -> str:
+    """The whole config for a file ``out`` (``-`` for the terminal), its data named from there."""
+    folder = Path.cwd() if out == "-" else Path(out).absolute().parent
+    source = os.path.relpath(os.path.abspath(os.path.expanduser(data)), folder)
+    return "\n".join(config_lines(source, profiles, target, left_out)) + "\n"
+
+
+def config_lines(
+    source: str,
+    profiles: Sequence[Profile],
+    wanted: Sequence[str],
+    left_out: Mapping[str, str] | None = None,
+) -> Iterator[str]:
     """The config, line by line.
 
     Args:
         source: path of the training data as the config names it.
         profiles: all columns.
         wanted: label columns that the user named.
+        left_out: columns that must not be features, each with the reason.
     """
     targets = choose_targets(profiles, wanted)
-    guesses = [guess(profile) for profile in profiles if profile not in targets]
+    guesses = guesses_of(profiles, targets, left_out)
     pairs = share_tables(guesses)
     rows = profiles[0].rows
     yield f"# A first config, from {rows:,} rows of {len(profiles)} columns."
@@ -70,6 +83,32 @@ def config_lines(source: str, profiles: Sequence[Profile], wanted: Sequence[str]
         yield f"  # DIN weighs the history {history.name} by the candidate {item.name}: name: DIN"
     yield ""
     yield from _training_lines(rows, targets, [p for p in profiles if is_user(p)])
+
+
+def guesses_of(
+    profiles: Sequence[Profile],
+    targets: Sequence[Profile],
+    left_out: Mapping[str, str] | None = None,
+) -> list[Guess]:
+    """What each column that is no label may be."""
+    reasons = left_out or {}
+    labels = {target.name for target in targets}
+    return [
+        Guess(each.name, "left out", reasons[each.name]) if each.name in reasons else guess(each)
+        for each in profiles
+        if each.name not in labels
+    ]
+
+
+def model_name(targets: Sequence[Profile], guesses: Sequence[Guess]) -> str:
+    """The model that a first config names."""
+    tables = any(each.role in ("sparse", "sequence") for each in guesses)
+    return "ShareBottom" if len(targets) > 1 else "DeepFM" if tables else "DCN"
+
+
+def batch_size(rows: int) -> int:
+    """About a hundred steps an epoch, within reason."""
+    return min(4096, max(32, 2 ** ((rows // 100).bit_length() - 1)))
 
 
 def _data_lines(source: str, times: Sequence[str]) -> Iterator[str]:
@@ -104,10 +143,9 @@ def _feature_lines(guesses: Sequence[Guess]) -> Iterator[str]:
 def _model_lines(
     targets: Sequence[Profile], users: Sequence[str], guesses: Sequence[Guess]
 ) -> Iterator[str]:
-    tables = any(each.role in ("sparse", "sequence") for each in guesses)
     tasks = [task_of(target) for target in targets]
     several = len(targets) > 1
-    name = "ShareBottom" if several else "DeepFM" if tables else "DCN"
+    name = model_name(targets, guesses)
     yield "model:"
     yield f"  name: {name}  # `nextrec models` lists the others"
     yield "  params:"
@@ -135,7 +173,7 @@ def _training_lines(
     if users and binary:
         yield f"  user_id_column: {_flow(users[0].name)}  # groups of GAUC"
     yield "  epochs: 10"
-    yield f"  batch_size: {min(4096, max(32, 2 ** ((rows // 100).bit_length() - 1)))}"
+    yield f"  batch_size: {batch_size(rows)}"
     yield "  early_stop_patience: 2"
 
 

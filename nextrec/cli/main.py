@@ -20,6 +20,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+data_app = typer.Typer(
+    help="Public data sets: what they are, and whether a folder holds one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(data_app, name="data")
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A bundle, a .model file or a session folder.")
@@ -158,12 +165,94 @@ def init(
         run(data, out, target or [])
 
 
+@app.command()
+def doctor(
+    data: Data,
+    target: Annotated[list[str] | None, typer.Option(help="Label column; may be repeated.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column that says when.")] = None,
+    user: Annotated[str | None, typer.Option(help="Column of user ids.")] = None,
+    item: Annotated[str | None, typer.Option(help="Column of item ids.")] = None,
+    test: Annotated[str | None, typer.Option(help="Data to test on, to compare with.")] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a first config here.")
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option("--for", metavar="CONFIG", help="Judge this config's features and memory."),
+    ] = None,
+    leak_auc: Annotated[
+        float, typer.Option(help="AUC of one column alone that counts as a leak.")
+    ] = 0.95,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when there is an error.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Look through data for leaks and faults, and forecast the memory of training."""
+    with told(debug):
+        from nextrec.cli.doctor import Request
+        from nextrec.cli.doctor import doctor as run
+
+        run(
+            Request(
+                data,
+                tuple(target or ()),
+                time,
+                user,
+                item,
+                test,
+                config,
+                check,
+                leak_auc,
+                as_json,
+                strict,
+            )
+        )
+
+
 @app.command("config-schema")
 def config_schema() -> None:
     """Print the JSON Schema of training configs, for editors."""
     from nextrec.cli.config import TrainConfig
 
     typer.echo(json.dumps(TrainConfig.model_json_schema(), indent=2))
+
+
+DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="As `nextrec data list` has it.")]
+
+
+@data_app.command("list")
+def data_list(debug: Debug = False) -> None:
+    """List the public data sets that have a loader."""
+    with told(debug):
+        from nextrec.cli.data import show_list
+
+        show_list()
+
+
+@data_app.command("show")
+def data_show(name: DatasetName, debug: Debug = False) -> None:
+    """Show one whole: its files, columns, counts, terms and citation."""
+    with told(debug):
+        from nextrec.cli.data import show_one
+
+        show_one(name)
+
+
+@data_app.command("check")
+def data_check(
+    name: DatasetName,
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where its files are.")],
+    category: Annotated[
+        str | None, typer.Option(help="Which of amazon-reviews, such as Beauty.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when a count differs.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Load a data set from a folder and compare its counts with those published."""
+    with told(debug):
+        from nextrec.cli.data import check
+
+        check(name, folder, category, strict)
 
 
 def main() -> None:

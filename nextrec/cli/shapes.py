@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nextrec.cli.config import ENTRIES, SECTIONS, Section, TrainConfig
+from nextrec.cli.config import COLUMNS, ENTRIES, SECTIONS, Section, TrainConfig
 from nextrec.cli.document import Document, KeyPath
 from nextrec.cli.findings import Findings, dotted
 from nextrec.errors import did_you_mean, invalid
@@ -82,7 +82,7 @@ def _report_missing(findings: Findings, location: KeyPath) -> None:
     owner = dotted(parent) or "config"
     hint = ""
     if location[-1] == "vocab_size":
-        hint = " It is the largest id + 1; `nextrec init DATA` finds it."
+        hint = " It is the largest id + 1; for raw values, list the column under `processor`."
     path = (*parent, location[-1])
     state = "empty" if path in findings.document else "missing"
     findings.add_key(path, f"{owner}: `{location[-1]}` is {state}.{hint}")
@@ -107,6 +107,8 @@ def keys_at(path: KeyPath) -> list[str]:
         section = SECTIONS.get(str(path[0]))
     elif len(path) == 3 and path[0] == "features":
         section = ENTRIES.get(str(path[1]))
+    elif len(path) == 3 and path[0] == "processor":
+        section = COLUMNS.get(str(path[1]))
     return list(section.model_fields) if section else []
 
 

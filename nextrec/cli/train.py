@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import typer
 from nextrec.cli.check import Checked
 from nextrec.cli.config import FitSection
 from nextrec.cli.document import KeyPath
+from nextrec.cli.features import Listed
 from nextrec.cli.findings import Findings
 from nextrec.cli.model_names import feature_lists
+from nextrec.cli.processing import fitted_features
 from nextrec.cli.tables import columns, metric_rows, reason_lines, short_path
 from nextrec.cli.training_names import PARAMS, setting_path
 from nextrec.cli.yaml_lines import dump
+from nextrec.data.processing.summary import summary_text
 from nextrec.errors import ConfigError, DataError, FeatureError
 from nextrec.metrics import MetricValues, is_better, resolve_metrics
 from nextrec.models.base import BaseModel
@@ -37,6 +41,8 @@ def train(checked: Checked, resume: str | None) -> None:
     seed = checked.config.fit.seed
     if seed is None and resume is None:
         seed = secrets.randbelow(2**31)
+    if checked.processor is not None:
+        checked = learn(checked)
     model = build_model(checked, seed)
     with _session(model, checked, seed, resume), _stoppable(model):
         fit(model, checked, seed, resume)
@@ -51,6 +57,18 @@ def train(checked: Checked, resume: str | None) -> None:
         "predictions": predictions,
     }
     typer.echo(columns([[name, short_path(place)] for name, place in places.items() if place]))
+
+
+def learn(checked: Checked) -> Checked:
+    """Fit the processor on the training data; the features get the sizes that it found."""
+    assert checked.processor is not None
+    processor = checked.processor.fit(checked.config.data.train)
+    features = [each.feature for each in checked.features]
+    known = fitted_features(processor, features, checked.learned)
+    listed = [Listed(new, old.path) for new, old in zip(known, checked.features, strict=True)]
+    if checked.config.fit.verbosity > 0:
+        typer.echo(summary_text(processor.report()))
+    return replace(checked, features=tuple(listed))
 
 
 # -- the model -----------------------------------------------------------------------------------
@@ -103,6 +121,8 @@ def fit(model: BaseModel, checked: Checked, seed: int | None, resume: str | None
     options = {**checked.config.fit.model_dump(), "seed": seed, "resume": resume}
     for key in ("validation_split", "split_by", "split_column"):
         options[key] = getattr(data, key)
+    if checked.processor is not None:
+        options["processor"] = checked.processor
     model.fit(data.train, data.valid, **options)
 
 
@@ -129,6 +149,10 @@ def _session(
 def resolved(checked: Checked, seed: int | None) -> str:
     """The config as YAML that gives this run again: overrides applied, paths absolute, a seed."""
     values = checked.config.model_dump(exclude_unset=True)
+    for kind in ("sparse", "sequence"):
+        for entry in values["features"].get(kind, ()):
+            if entry["name"] in checked.learned:  # what was learned now is learned then
+                del entry["vocab_size"]
     values.setdefault("fit", {})["seed"] = seed
     return f"{HEADER}\n{dump(values)}"
 

@@ -1,83 +1,135 @@
-"""Reading CSV files, with types that hold for every row of every file.
+"""CSV files as one table, with types that hold for every row of every file.
 
-CSV has no types. Fields are read as text, and a column takes the narrowest type that holds all its
-values in all files: integer, real number, true/false, otherwise text. So a real number or a word in
-the last row changes the type of the whole column, instead of breaking the read or being lost.
-Arrow's CSV reader splits the lines: it is as fast as Polars', reads ``.gz``, and can stream.
-
-An empty field is missing. The words in ``MISSING`` are missing in columns of numbers only: in a
-column of text, ``NA`` may be a country.
+Files are cut into blocks of lines, which are parsed on several threads. The first pass over them
+learns the types of the columns that will be read (see ``csv_types.py``), counts the rows of each
+block and finds bad lines; later passes read any block by itself. A compressed file has no such
+places: it is decompressed in order, and its blocks are parsed on threads all the same.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
-from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 
-from nextrec.data.files import Job, Source, Unit, reading, require_columns
+from nextrec.data import csv_blocks
+from nextrec.data.csv_blocks import Place
+from nextrec.data.csv_file import CsvFile
+from nextrec.data.csv_parser import BadLine
+from nextrec.data.csv_stream import Forward
+from nextrec.data.csv_types import narrow, narrow_piece, wider
+from nextrec.data.files import THREADS, Job, OnBad, Source, Unit, reading, require_columns
+from nextrec.data.locations import Location, locate, open_stream
+from nextrec.data.prefetch import in_order
 from nextrec.errors import DataError
 
-MISSING = ("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None", "\\N")
+__all__ = ["CsvFiles", "narrow", "narrow_piece", "wider"]
+
 BLOCK_BYTES = 4 << 20
-"""Text parsed at a time, and the longest line that can be read."""
+"""Text parsed at a time; a line may be ``csv_blocks.LONGEST`` times as long."""
+
+SAMPLE_BYTES = 1 << 16
+
+log = logging.getLogger("nextrec")
+
+
+@dataclass
+class _Learned:
+    """What the first pass over the files found."""
+
+    types: dict[str, pa.DataType]
+    places: list[list[Place]]
+    """The blocks of each file."""
+    rows: list[list[int]]
+    """The rows of each block."""
 
 
 class CsvFiles(Source):
-    """CSV files with a header line as one table."""
+    """CSV files as one table.
 
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
-        self._scanned: dict[tuple[str, ...], tuple[list[pa.DataType], list[int]]] = {}
+    Blank lines are no rows. An empty field is missing, an empty field in quotes is empty text.
+
+    Args:
+        paths: the files; each may have the columns in its own order.
+        on_bad: what happens at a line with a wrong number of fields, with bytes that are not UTF-8
+            in a column that is read, or with a quote that is never closed: ``"error"``, or
+            ``"skip"`` to leave the line out.
+        delimiter: between fields; ``None``: a tab in ``.tsv`` files, otherwise a comma.
+        column_names: for files without a header line.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str] | Location],
+        on_bad: OnBad = "error",
+        delimiter: str | None = None,
+        column_names: Sequence[str] | None = None,
+    ) -> None:
+        self.paths = [locate(path) for path in paths]
+        self.files = [CsvFile(path, on_bad, delimiter, column_names) for path in self.paths]
+        self.on_bad = on_bad
+        self.skipped: dict[str, int] = {}
+        """Lines that the last first pass left out, by file."""
+        self._learned: dict[tuple[tuple[str, ...], frozenset[str]], _Learned] = {}
 
     def names(self) -> list[str]:
-        """Column names of the first file."""
-        return _header(self.paths[0])
+        """Column names: those given, or of the first file's header."""
+        return list(self.files[0].head.names)
 
     def counts(self, columns: Sequence[str]) -> list[int]:
         """Rows of each file; found in the pass that also learns the types of ``columns``."""
-        return self._learn(columns)[1]
+        return [sum(rows) for rows in self._learn(columns, ()).rows]
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """All rows of the named columns."""
-        tables = []
-        for path in self.paths:
-            options = _options(path, columns)
-            with reading(path, "csv"):
-                tables.append(pa.csv.read_csv(path, **options))
-        table = pa.concat_tables(tables)
-        with ThreadPoolExecutor(pa.cpu_count()) as pool:  # Arrow's kernels release the lock
-            narrowed = pool.map(narrow, [table.column(name) for name in columns])
-            return pa.table(list(narrowed), names=list(columns))
+        pieces: list[dict[str, pa.Array]] = []
+        types = self._learn(columns, (), pieces).types
+        whole = pa.schema(types).empty_table()
+        if pieces and all(_widens(piece[name].type, types[name])
+                          for piece in pieces for name in types):  # fmt: skip
+            arrays = {
+                name: pa.chunked_array([piece[name].cast(to, safe=False) for piece in pieces], to)
+                for name, to in types.items()
+            }
+            return pa.table(arrays).select(list(columns))
+        # Learned before, or text in a column that looked like numbers at first.
+        tables = in_order((job for _, job in self.jobs(columns)), THREADS, 2 * THREADS)
+        return pa.concat_tables([whole, *tables])
 
     def scan(
         self, columns: Sequence[str], batch_rows: int, files: Iterable[int] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows in batches of at most ``batch_rows``, after one pass that learns the types."""
-        types, _ = self._learn(columns)
-        for number in range(len(self.paths)) if files is None else files:
-            for batch in _text_batches(self.paths[number], columns):
-                arrays = [cast_text(*pair) for pair in zip(batch.columns, types, strict=True)]
-                typed = pa.RecordBatch.from_arrays(arrays, names=list(columns))
-                for start in range(0, typed.num_rows, batch_rows):
-                    yield typed.slice(start, batch_rows)
+        units = self.units(columns)
+        if files is not None:
+            by_file: dict[int, list[Unit]] = {}
+            for unit in units:
+                by_file.setdefault(unit.file, []).append(unit)
+            units = [unit for number in files for unit in by_file.get(number, [])]
+        jobs = (job for _, job in self.jobs(columns, units))
+        for table in in_order(jobs, THREADS, 2 * THREADS):
+            yield from table.to_batches(max_chunksize=batch_rows)
 
     def units(self, columns: Sequence[str], text: Collection[str] = ()) -> list[Unit]:
-        """One a file."""
-        counts = self.counts(columns)
-        firsts = accumulate([0, *counts])
-        return [
-            Unit(number, 0, rows, first_row, number)
-            for number, (rows, first_row) in enumerate(zip(counts, firsts, strict=False))
-        ]
+        """Blocks of lines; those of a compressed file are one group."""
+        learned = self._learn(columns, text)
+        units: list[Unit] = []
+        first_row = 0
+        for number, file in enumerate(self.files):
+            first_unit = len(units)
+            for place, rows in enumerate(learned.rows[number]):
+                if rows:
+                    group = first_unit if file.compressed else len(units)
+                    units.append(Unit(number, place, rows, first_row, group))
+                    first_row += rows
+        return units
 
     def jobs(
         self,
@@ -85,154 +137,130 @@ class CsvFiles(Source):
         units: Iterable[Unit] | None = None,
         text: Collection[str] = (),
     ) -> Iterator[tuple[Unit, Job]]:
-        """Jobs that read one file each."""
-        for unit in self.units(columns, text) if units is None else units:
-            yield unit, partial(self._read_unit, unit, list(columns))
+        """Jobs that parse one block each; those of plain files also read it."""
+        learned = self._learn(columns, text)
+        with ExitStack() as stack:
+            streams: dict[int, Forward] = {}
+            for unit in self.units(columns, text) if units is None else units:
+                file, place = self.files[unit.file], learned.places[unit.file][unit.place]
+                block = None
+                if file.compressed:
+                    with reading(file.path, "csv"):
+                        if unit.file not in streams:
+                            file.check()
+                            stream = stack.enter_context(open_stream(file.path))
+                            streams[unit.file] = Forward(stream)
+                        block = streams[unit.file].take(place)
+                yield unit, partial(self._read_unit, unit, place, block, columns, learned.types)
 
-    def _read_unit(self, unit: Unit, columns: list[str]) -> pa.Table:
-        return pa.Table.from_batches(self.scan(columns, unit.rows, [unit.file]))
+    def _read_unit(
+        self,
+        unit: Unit,
+        place: Place,
+        block: bytes | None,
+        columns: Sequence[str],
+        types: dict[str, pa.DataType],
+    ) -> pa.Table:
+        file = self.files[unit.file]
+        block = file.block_at(place) if block is None else block
+        arrays, _ = file.parse(place, block, columns, partial(file.parser.typed, types=types))
+        if len(arrays[0]) != unit.rows:
+            raise DataError(
+                f"{str(file.path)!r} changed while it was being read: the block from line "
+                f"{place.line} on has {len(arrays[0])} row(s) now, and had {unit.rows}."
+            )
+        return pa.table(arrays, names=list(types)).select(list(columns))
 
-    def _learn(self, columns: Sequence[str]) -> tuple[list[pa.DataType], list[int]]:
-        key = tuple(columns)
-        if key not in self._scanned:
-            types: list[pa.DataType] = [pa.null()] * len(key)
-            counts = []
-            for path in self.paths:
-                count = 0
-                for batch in _text_batches(path, columns):
-                    count += batch.num_rows
-                    found = [narrow_piece(text).type for text in batch.columns]
-                    types = [wider(*pair) for pair in zip(types, found, strict=True)]
-                counts.append(count)
-            self._scanned[key] = types, counts
-        return self._scanned[key]
+    def _learn(
+        self,
+        columns: Sequence[str],
+        text: Collection[str],
+        pieces: list[dict[str, pa.Array]] | None = None,
+    ) -> _Learned:
+        """The types of columns, and the blocks; once for the same columns.
+
+        Args:
+            pieces: takes the columns of each block, unless they were learned before.
+        """
+        key = tuple(columns), frozenset(text)
+        if key in self._learned:
+            return self._learned[key]
+        for file in self.files:
+            require_columns(columns, file.head.names, repr(str(file.path)))
+        types = {name: pa.string() if name in text else pa.null() for name in columns}
+        learned = _Learned(types, [[] for _ in self.files], [[] for _ in self.files])
+        bad: dict[int, list[BadLine]] = {}
+        jobs = self._studies(types, read_all=pieces is not None or self.on_bad == "skip")
+        for number, place, arrays, found in in_order(jobs, THREADS, 2 * THREADS):
+            learned.places[number].append(place)
+            learned.rows[number].append(len(next(iter(arrays.values()))))
+            for name, array in arrays.items():
+                types[name] = wider(types[name], array.type)
+            if found:
+                bad.setdefault(number, []).extend(found)
+            if pieces is not None:
+                pieces.append(arrays)
+        self._report(bad)
+        self._learned[key] = learned
+        return learned
+
+    def _studies(
+        self, types: dict[str, pa.DataType], read_all: bool
+    ) -> Iterator[Callable[[], Any]]:
+        """Jobs of the first pass, one a block.
+
+        Args:
+            types: those found so far. What is text already stays text, and is read no more.
+            read_all: read it nevertheless.
+        """
+        for number, file in enumerate(self.files):
+            for place, block in file.blocks(BLOCK_BYTES):
+                if number == place.start - file.head.start == 0 and len(block) > SAMPLE_BYTES:
+                    self._look_ahead(file, block, types)
+                open_ = {n: to for n, to in types.items() if read_all or not pa.types.is_string(to)}
+                guesses = open_ or dict(list(types.items())[:1])  # one counts the rows
+                yield partial(self._study, number, place, block, guesses)
+
+    @staticmethod
+    def _look_ahead(file: CsvFile, block: bytes, types: dict[str, pa.DataType]) -> None:
+        """Learn types from the first few rows: numbers are then read as such from the start."""
+        sample = io.BytesIO(block[:SAMPLE_BYTES])
+        place, rows = next(csv_blocks.blocks(sample.read, 0, 1, file.delimiter, SAMPLE_BYTES))
+        if place.unclosed or not rows.endswith((b"\n", b"\r")):
+            return  # no whole row
+        try:
+            arrays = file.parser.narrowed(rows, types)
+        except pa.ArrowInvalid:
+            return  # it will be reported with its block
+        for name, array in zip(types, arrays, strict=True):
+            types[name] = wider(types[name], array.type)
+
+    def _study(
+        self, number: int, place: Place, block: bytes, guesses: dict[str, pa.DataType]
+    ) -> tuple[int, Place, dict[str, pa.Array], list[BadLine]]:
+        file = self.files[number]
+        read = partial(file.parser.narrowed, guesses=guesses)
+        arrays, bad = file.parse(place, block, list(guesses), read)
+        return number, place, dict(zip(guesses, arrays, strict=True)), bad
+
+    def _report(self, bad: dict[int, list[BadLine]]) -> None:
+        found = {str(self.paths[number]): lines for number, lines in sorted(bad.items())}
+        skipped = {path: len(lines) for path, lines in found.items()}
+        if skipped and skipped != self.skipped:
+            listed = ", ".join(
+                f"{len(lines)} of {path!r} (the first: line {lines[0].line}, {lines[0].reason})"
+                for path, lines in found.items()
+            )
+            log.warning("skipped %d bad line(s): %s", sum(skipped.values()), listed)
+        self.skipped.clear()
+        self.skipped.update(skipped)
 
 
-def _header(path: Path) -> list[str]:
-    # utf-8-sig: a byte order mark is no part of the first name.
-    with reading(path, "csv"), pa.input_stream(path, compression="detect") as stream:
-        names = next(csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline="")), None)
-    if names is None:
-        raise DataError(f"{str(path)!r} can't be read as csv: it is empty, without a header line.")
-    return names
+def _widens(one: pa.DataType, to: pa.DataType) -> bool:
+    """Whether values narrowed to one type are, cast to the other, what their text would be in it.
 
-
-def _layout() -> dict[str, object]:
-    return {
-        "read_options": pa.csv.ReadOptions(block_size=BLOCK_BYTES),
-        # A quoted text may hold several lines.
-        "parse_options": pa.csv.ParseOptions(newlines_in_values=True),
-    }
-
-
-def _options(path: Path, columns: Sequence[str]) -> dict[str, object]:
-    require_columns(columns, _header(path), repr(str(path)))
-    convert = pa.csv.ConvertOptions(
-        include_columns=list(columns),
-        column_types={name: pa.string() for name in columns},
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    return {**_layout(), "convert_options": convert}
-
-
-def _text_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    options = _options(path, columns)
-    with reading(path, "csv"), pa.csv.open_csv(path, **options) as reader:
-        yield from reader
-
-
-def narrow(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cast a text column to the narrowest type that holds all its values."""
-    pieces = [narrow_piece(chunk) for chunk in text.chunks]
-    found = pa.null()
-    for piece in pieces:
-        found = wider(found, piece.type)
-    pairs = zip(pieces, text.chunks, strict=True)
-    fitting = [each if each.type == found else cast_text(chunk, found) for each, chunk in pairs]
-    return pa.chunked_array(fitting, type=found)
-
-
-def narrow_piece(text: pa.Array) -> pa.Array:
-    """Cast a piece of a text column to the narrowest type that holds its values.
-
-    >>> narrow_piece(pa.array(["1", "2.5", "NA"])).type
-    DataType(double)
+    What looks missing in a column of numbers may be a word of a column of text.
     """
-    numbers = _as_numbers(text)
-    if numbers is None:
-        cleaned = _without_missing(text)
-        numbers = _as_numbers(cleaned)
-    if numbers is not None:
-        return pa.nulls(len(text)) if numbers.null_count == len(text) else numbers
-    flags = _as_flags(cleaned)
-    return text if flags is None else flags
-
-
-def _as_numbers(text: pa.Array) -> pa.Array | None:
-    """The text as integers or else reals without NaN; None when it is neither."""
-    integers = _try_cast(text, pa.int64())
-    if integers is not None:
-        # Arrow reads 0x1f as 31; whoever writes that means a name.
-        return None if pc.any(pc.starts_with(text, "0x")).as_py() else integers
-    reals = _try_cast(text, pa.float64())
-    if reals is None or pc.any(pc.is_nan(reals)).as_py() or _has_long_integer(text, reals):
-        return None
-    return reals
-
-
-def _has_long_integer(text: pa.Array, reals: pa.Array) -> bool:
-    """Whether a value is an integer that int64 can't hold: a name, which a float would blur."""
-    largest = pc.max(pc.abs(reals)).as_py()
-    if largest is None or largest < 2**63:
-        return False
-    integers = text.filter(pc.match_substring_regex(text, r"^-?\d+$"))
-    return _try_cast(integers, pa.int64()) is None
-
-
-def _as_flags(text: pa.Array) -> pa.Array | None:
-    words = pa.array(["true", "false"])
-    for part in (text[:32], text):
-        lowered = pc.utf8_lower(part)
-        if pc.any(pc.invert(pc.is_in(lowered.drop_null(), words))).as_py():
-            return None
-    return pc.equal(lowered, "true")
-
-
-def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The narrowest type that holds the values of both.
-
-    >>> wider(pa.int64(), pa.float64()), wider(pa.int64(), pa.string())
-    (DataType(double), DataType(string))
-    """
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.string()
-
-
-def cast_text(text: pa.Array, to: pa.DataType) -> pa.Array:
-    """Cast text to a type that is wide enough for it."""
-    if pa.types.is_string(to):
-        return text
-    if pa.types.is_null(to):
-        return pa.nulls(len(text))
-    quick = _try_cast(text, to)
-    if quick is None or (pa.types.is_floating(to) and pc.any(pc.is_nan(quick)).as_py()):
-        return _without_missing(text).cast(to)
-    return quick
-
-
-def _try_cast(text: pa.Array, to: pa.DataType) -> pa.Array | None:
-    try:
-        text[:32].cast(to)  # a failing cast describes every row that failed, which is slow
-        return text.cast(to)
-    except pa.ArrowInvalid:
-        return None
-
-
-def _without_missing(text: pa.Array) -> pa.Array:
-    text = pc.utf8_trim_whitespace(text)
-    return pc.if_else(pc.is_in(text, pa.array(MISSING)), pa.scalar(None, text.type), text)
+    if one == to or pa.types.is_null(one):
+        return bool(one == to or not pa.types.is_string(to))
+    return bool(pa.types.is_integer(one) and pa.types.is_floating(to))

@@ -12,10 +12,22 @@ import pandas as pd
 import torch
 
 from nextrec.data.batch import Batch
-from nextrec.data.files import file_kind, find_files, require_columns
-from nextrec.data.sampling import sample_unseen
+from nextrec.data.files import file_kind, find_files
+from nextrec.data.sampling.candidates import build_eval_candidates
 from nextrec.data.sources import exact_chunks, source_of_type
 from nextrec.errors import ConfigError, DataError, invalid
+
+__all__ = [
+    "build_eval_candidates",
+    "collate_fn",
+    "default_output_dir",
+    "get_column_data",
+    "iter_file_chunks",
+    "load_dataframes",
+    "read_table",
+    "resolve_file_paths",
+    "split_dict_random",
+]
 
 
 def collate_fn(batch: list[Any]) -> Any:
@@ -78,7 +90,7 @@ def get_column_data(data: Any, name: str) -> Any:
 def resolve_file_paths(path: str | os.PathLike[str]) -> tuple[list[str], str]:
     """Files that a path, folder or glob pattern means, and their kind: ``csv`` or ``parquet``."""
     paths = find_files(path)
-    return [str(each) for each in paths], file_kind(paths[0])
+    return [str(each) for each in paths], file_kind(str(paths[0]))
 
 
 def iter_file_chunks(file_path: str, file_type: str, chunk_size: int) -> Iterator[pd.DataFrame]:
@@ -140,77 +152,3 @@ def _rows_of(values: Any, rows: np.ndarray) -> Any:
     if isinstance(values, pd.Series):
         return values.iloc[rows]
     return values[rows]
-
-
-def build_eval_candidates(
-    df_all: pd.DataFrame,
-    user_col: str,
-    item_col: str,
-    label_col: str,
-    user_features: pd.DataFrame,
-    item_features: pd.DataFrame,
-    num_pos_per_user: int = 5,
-    num_neg_per_pos: int = 50,
-    random_seed: int = 2025,
-) -> pd.DataFrame:
-    """Candidates to rank: each user's first positives, each followed by items they never touched.
-
-    Users come in the order of their first row, positives in the order of the rows: sort ``df_all``
-    by time to have it by time.
-
-    Args:
-        df_all: all interactions; a label of 1 is a positive.
-        user_features, item_features: one row a user and an item; negatives are drawn from the
-            items here.
-        num_pos_per_user: different positive items a user at most.
-        num_neg_per_pos: negatives of each positive, drawn without replacement; fewer when the
-            user has touched nearly all items.
-
-    Returns:
-        Columns user, item, label (1 or 0), then the columns of both feature frames.
-    """
-    require_columns([user_col, item_col, label_col], list(df_all.columns), "`df_all`")
-    require_columns([user_col], list(user_features.columns), "`user_features`")
-    require_columns([item_col], list(item_features.columns), "`item_features`")
-    items = pd.Index(item_features[item_col].unique())
-    users, user_names = pd.factorize(df_all[user_col])
-    touched = items.get_indexer(df_all[item_col])
-    place = np.arange(len(df_all))
-
-    events = pd.DataFrame({"user": users, "item": df_all[item_col].to_numpy(), "place": place})
-    positives = events[(df_all[label_col] == 1).to_numpy() & (users >= 0)]
-    positives = positives.drop_duplicates(["user", "item"])
-    positives = positives[positives.groupby("user").cumcount() < num_pos_per_user]
-    positives = positives.sort_values(["user", "place"])
-
-    known = (users >= 0) & (touched >= 0)
-    drawn = sample_unseen(
-        positives["user"].to_numpy(),
-        users[known],
-        touched[known],
-        len(items),
-        num_neg_per_pos,
-        np.random.default_rng(random_seed),
-    )  # (positives, num_neg_per_pos)
-    candidates = _interleave(positives, drawn, items)
-    candidates.insert(0, user_col, user_names[candidates.pop("user")])
-    candidates = candidates.rename(columns={"item": item_col, "label": label_col})
-    candidates = candidates.merge(user_features.drop_duplicates(user_col), "left", user_col)
-    return candidates.merge(item_features.drop_duplicates(item_col), "left", item_col)
-
-
-def _interleave(positives: pd.DataFrame, drawn: np.ndarray, items: pd.Index) -> pd.DataFrame:
-    """Every positive, then its negatives, as columns user, item, label."""
-    place = np.arange(len(positives))
-    row, column = np.nonzero(drawn >= 0)
-    negatives = pd.DataFrame(
-        {"user": positives["user"].to_numpy()[row], "item": items[drawn[row, column]]}
-    )
-    both = pd.concat(
-        [
-            positives[["user", "item"]].assign(label=1, place=place),
-            negatives.assign(label=0, place=row),
-        ]
-    )
-    both = both.sort_values("place", kind="stable").drop(columns="place")  # a positive comes first
-    return both.reset_index(drop=True)

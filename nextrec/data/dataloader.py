@@ -9,9 +9,10 @@ from torch.utils.data import DataLoader
 
 from nextrec.data.batch import Schema
 from nextrec.data.loaders import BatchLoader
+from nextrec.data.preparation import is_own, require_fitted
 from nextrec.data.row_datasets import FileDataset, TensorDictDataset, build_tensors_from_data
 from nextrec.data.sources import frame_kind, open_source
-from nextrec.data.store import PackedStore, prepare, require_fitted
+from nextrec.data.store import PackedStore, prepare
 from nextrec.data.stream import ChunkStream, StreamLoader
 from nextrec.features import (
     DenseFeature,
@@ -73,6 +74,10 @@ class RecDataLoader(FeatureSpecMixin):
         seed: int | None = None,
         drop_last: bool = False,
         weight_column: str | None = None,
+        buffer_rows: int | None = None,
+        threads: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> DataLoader:
         """A loader of :class:`~nextrec.data.batch.Batch` for ``data``.
 
@@ -83,10 +88,13 @@ class RecDataLoader(FeatureSpecMixin):
             shuffle: new order each epoch.
             load_full: False: files and Arrow data sets are read while they are used, and rows
                 are shuffled within a buffer (:class:`~nextrec.data.stream.StreamLoader`).
-            chunk_size: rows read at a time, and least size of the buffer, when not loaded in full.
+            chunk_size: rows of the buffer, when not loaded in full.
             seed: of the order; ``None``: the seed of ``torch.manual_seed``.
             drop_last: leave out a last batch that is not full.
             weight_column: column of sample weights.
+            buffer_rows: ``chunk_size`` under its other name, which comes first.
+            threads: how many read and transform ahead, when not loaded in full.
+            rank, world_size: this process's number among those that share the rows.
 
         Raises:
             DataError: the data is empty, a column is missing or a value does not fit.
@@ -99,16 +107,24 @@ class RecDataLoader(FeatureSpecMixin):
         # A processor gets frames and dicts as they were given; the rest is opened only once.
         source = data if kind in ("pandas", "dict") else open_source(data)
         schema = self._schema(source, weight_column)
+        options: dict[str, Any] = {
+            "seed": seed,
+            "drop_last": drop_last,
+            "rank": rank,
+            "world_size": world_size,
+        }
         if not load_full and kind in ("files", "dataset"):
             stream = ChunkStream(source, schema, chunk_size, self.processor)
-            return StreamLoader(stream, batch_size, shuffle, seed=seed, drop_last=drop_last)
+            return StreamLoader(
+                stream, batch_size, shuffle, buffer_rows=buffer_rows, threads=threads, **options
+            )
         store = PackedStore(prepare(source, schema, self.processor))
-        return BatchLoader(store, batch_size, shuffle, seed=seed, drop_last=drop_last)
+        return BatchLoader(store, batch_size, shuffle, **options)
 
     def _schema(self, source: Any, weight_column: str | None) -> Schema:
         # Data to predict has no labels; data with some labels is meant to have them all.
         available = open_source(source).names()
-        has_labels = any(name in available for name in self.target_columns)
+        has_labels = any(self._is_there(name, available) for name in self.target_columns)
         return Schema(
             self.features,
             tuple(self.target_columns),
@@ -116,3 +132,9 @@ class RecDataLoader(FeatureSpecMixin):
             weight_column,
             require_labels=has_labels,
         )
+
+    def _is_there(self, target: str, available: Sequence[str]) -> bool:
+        """Whether the data, or the processor from it, has the labels of a target."""
+        if self.processor is None or not is_own(self.processor):
+            return target in available
+        return set(self.processor.inputs_of([target])) <= set(available)

@@ -1,25 +1,52 @@
-"""Finding the CSV and Parquet files that a user means, and the checks that all sources share.
-
-A source of files is a path, a folder, a glob pattern or a list of these. It holds one kind of
-file; its rows are those of its files in the order given, a folder's or a pattern's sorted by name.
-"""
+"""What a source is, and what all sources share: its pieces, the files they come from, checks."""
 
 from __future__ import annotations
 
-import glob
-import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
-from nextrec.errors import DataError, did_you_mean
+from nextrec.data.finding import (
+    READABLE,
+    SUFFIXES,
+    DataFile,
+    Paths,
+    file_kind,
+    find_files,
+    list_files,
+)
+from nextrec.data.locations import Location, RemoteFile, stamp_of
+from nextrec.errors import DataError, NextRecError, did_you_mean
 
-SUFFIXES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
+__all__ = [
+    "READABLE",
+    "SUFFIXES",
+    "THREADS",
+    "DataFile",
+    "Job",
+    "OnBad",
+    "Paths",
+    "Source",
+    "Unchanged",
+    "Unit",
+    "exact_chunks",
+    "file_kind",
+    "find_files",
+    "list_files",
+    "reading",
+    "require_columns",
+]
+
+THREADS = max(1, min(8, pa.cpu_count()))
+"""Threads of what reads whole sources."""
+
+OnBad: TypeAlias = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +70,9 @@ Job = Callable[[], pa.Table]
 
 class Source(ABC):
     """A table that can be read whole or in pieces, column by column."""
+
+    skipped: Mapping[str, int] = MappingProxyType({})
+    """What was left out with ``on_bad="skip"``, by file: lines of CSV, row groups of Parquet."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -88,76 +118,6 @@ class Source(ABC):
         """
 
 
-def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The data files that a path, a folder, a glob pattern or a list of these means.
-
-    Raises:
-        DataError: nothing is there, a suffix is unknown, or the files are of several kinds.
-    """
-    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    paths = [path for each in sources for path in _expand(os.path.expanduser(os.fspath(each)))]
-    if not paths:
-        raise DataError("the list of files is empty.")
-    kinds = {file_kind(path): path for path in paths}
-    if len(kinds) > 1:
-        raise DataError(
-            "files read together must be of one kind; got "
-            + " and ".join(f"{path.name!r} ({kind})" for kind, path in sorted(kinds.items()))
-            + f" in {str(paths[0].parent)!r}."
-        )
-    return paths
-
-
-def file_kind(path: str | os.PathLike[str]) -> str:
-    """``"csv"`` or ``"parquet"`` by the file's suffix.
-
-    >>> file_kind("train.csv.gz")
-    'csv'
-    """
-    kind = _known_kind(path)
-    if kind is None:
-        raise DataError(
-            f"{os.fspath(path)!r}: a data file must end in {', '.join(SUFFIXES)}; "
-            f"got {''.join(Path(path).suffixes) or 'no suffix'!r}."
-        )
-    return kind
-
-
-def _known_kind(path: str | os.PathLike[str]) -> str | None:
-    name = os.fspath(path).lower()
-    return next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
-
-
-def _expand(source: str) -> list[Path]:
-    path = Path(source)
-    if path.is_dir():
-        return _in_folder(path)
-    if path.is_file():
-        return [path]
-    if glob.has_magic(source):
-        found = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
-        found = [each for each in found if each.is_file()]
-        if not found:
-            raise DataError(f"no file matches {source!r}.")
-        return found
-    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise DataError(f"no such file or folder: {source!r}.{did_you_mean(path.name, beside)}")
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    # Names that start with . or _ are the marks that Spark and file systems leave beside data.
-    entries = [each for each in sorted(folder.iterdir()) if not each.name.startswith((".", "_"))]
-    found = [each for each in entries if each.is_file() and _known_kind(each)]
-    if not found:
-        deeper = f"{folder}/**/*.parquet"
-        hint = f" Its sub-folders are read by a pattern such as {deeper!r}."
-        raise DataError(
-            f"the folder {str(folder)!r} holds no file that ends in {', '.join(SUFFIXES)}."
-            + (hint if any(each.is_dir() for each in entries) else "")
-        )
-    return found
-
-
 def require_columns(wanted: Iterable[str], available: Sequence[str], where: str) -> None:
     """Raise one DataError for wanted columns that are not there, all listed, or there twice."""
     known = Counter(available)
@@ -175,9 +135,63 @@ def require_columns(wanted: Iterable[str], available: Sequence[str], where: str)
 
 
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn what a damaged file makes a reader raise into a DataError that names the file."""
+def reading(location: Location, kind: str, piece: str = "") -> Iterator[None]:
+    """Turn what a damaged or vanished file makes a reader raise into a DataError that names it.
+
+    Args:
+        piece: which part of the file is read, for the message.
+    """
+    where = f"{str(location)!r}{piece and f' ({piece})'}"
     try:
         yield
+    except NextRecError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{where} can't be read as {kind}: it is not there; was it deleted or moved?"
+        ) from error
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        raise DataError(f"{str(path)!r} can't be read as {kind}: {error}") from error
+        raise DataError(f"{where} can't be read as {kind}: {error}") from error
+    except Exception as error:
+        if isinstance(location, RemoteFile):  # errors of fsspec's file systems have no common base
+            raise DataError(f"{where} can't be read as {kind}: {error}") from error
+        raise
+
+
+class Unchanged:
+    """Makes sure that a file stays what it was when it was first looked at."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._stamp: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Raise a DataError when the file was replaced; the first call remembers what it is."""
+        stamp = stamp_of(self.location)
+        if self._stamp is not None and self._stamp != stamp:
+            raise DataError(
+                f"{str(self.location)!r} changed while it was being read, from {self._stamp[0]} "
+                f"to {stamp[0]} bytes, or was written anew. Open the data again."
+            )
+        self._stamp = stamp
+
+
+def exact_chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Join and cut record batches into tables of exactly ``rows`` rows; the last may be shorter."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        while count + batch.num_rows >= rows:
+            cut = rows - count
+            yield _joined([*waiting, batch.slice(0, cut)])
+            batch, waiting, count = batch.slice(cut), [], 0
+        if batch.num_rows:
+            waiting.append(batch)
+            count += batch.num_rows
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+    tables = [pa.Table.from_batches([batch]) for batch in batches]
+    return pa.concat_tables(tables, promote_options="permissive")  # types may differ by file

@@ -28,6 +28,41 @@ def pass_through(batches: Any) -> Any:
     return batches
 
 
+def require_rank(owner: str, rank: int, world_size: int) -> None:
+    """Refuse a rank that is not one of ``world_size``."""
+    if not 0 <= rank < world_size:
+        raise ConfigError(invalid(owner, "rank", f"in [0, {world_size})", rank))
+
+
+def batch_bounds(
+    owner: str, rows: int, size: int, rank: int, world_size: int, drop_last: bool
+) -> list[int]:
+    """Where a rank's batches begin and end among its rows of an epoch.
+
+    Ranks have ``rows / world_size`` rows each, the first ones perhaps one more, and all of them
+    the same number of batches.
+
+    >>> batch_bounds("loader", rows=7, size=3, rank=0, world_size=1, drop_last=False)
+    [0, 3, 6, 7]
+    """
+    mine = len(range(rank, rows, world_size))
+    if drop_last:
+        count = rows // (size * world_size)
+        bounds = [number * size for number in range(count + 1)]
+    else:
+        count = -(-rows // (size * world_size))
+        bounds = [*(number * size for number in range(count)), mine]
+        if count > 1 and mine == bounds[-2]:  # others have one row more, and a batch for it
+            bounds[-2] -= (size + 1) // 2
+    if count == 0 or any(stop <= start for start, stop in pairwise(bounds)):
+        raise ConfigError(
+            f"{owner}: {rows} row(s) don't give each of {world_size} rank(s) the same "
+            f"number of batches of {size} row(s) (drop_last={drop_last}); use a smaller "
+            "batch_size or more rows."
+        )
+    return bounds
+
+
 class EpochLoader(DataLoader[Batch], ABC):
     """What the loaders share: seed, epoch, and iteration by :meth:`batches`."""
 
@@ -113,37 +148,18 @@ class BatchLoader(EpochLoader):
         world_size: int = 1,
     ) -> None:
         super().__init__(store, batch_size, shuffle, seed, drop_last)
-        if not 0 <= rank < world_size:
-            raise ConfigError(invalid("BatchLoader", "rank", f"in [0, {world_size})", rank))
+        require_rank("BatchLoader", rank, world_size)
         self.store = store
         self.rank = rank
         self.world_size = world_size
-        self._bounds = self._split()
+        self._bounds = batch_bounds(
+            "BatchLoader", len(store), self.size, rank, world_size, drop_last
+        )
 
     @property
     def rows(self) -> int:
         """Rows of the whole data set, all ranks together."""
         return len(self.store)
-
-    def _split(self) -> list[int]:
-        """Where this rank's batches begin and end among its rows of the epoch."""
-        size, rows = self.size, len(self.store)
-        mine = len(range(self.rank, rows, self.world_size))
-        if self.drop_last:
-            count = rows // (size * self.world_size)
-            bounds = [number * size for number in range(count + 1)]
-        else:
-            count = -(-rows // (size * self.world_size))
-            bounds = [*(number * size for number in range(count)), mine]
-            if count > 1 and mine == bounds[-2]:  # others have one row more, and a batch for it
-                bounds[-2] -= (size + 1) // 2
-        if count == 0 or any(stop <= start for start, stop in pairwise(bounds)):
-            raise ConfigError(
-                f"BatchLoader: {rows} row(s) don't give each of {self.world_size} rank(s) the same "
-                f"number of batches of {size} row(s) (drop_last={self.drop_last}); use a smaller "
-                "batch_size or more rows."
-            )
-        return bounds
 
     def _order(self) -> np.ndarray | None:
         """Positions of this rank's rows in the epoch's order; None: all rows in their order."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset
 import torch
 
 from nextrec.data.files import Job, Source, Unit
@@ -44,9 +43,9 @@ class _Sliced(Source):
 
 
 class ArrowSource(_Sliced):
-    """An Arrow table or data set."""
+    """An Arrow table."""
 
-    def __init__(self, data: pa.Table | pa.dataset.Dataset) -> None:
+    def __init__(self, data: pa.Table) -> None:
         self.data = data
 
     def names(self) -> list[str]:
@@ -55,22 +54,17 @@ class ArrowSource(_Sliced):
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """All rows of the named columns."""
-        whole = isinstance(self.data, pa.Table)
-        return self.data.select(columns) if whole else self.data.to_table(columns=list(columns))
+        return self.data.select(list(columns))
 
     def counts(self, columns: Sequence[str]) -> list[int]:
         """The number of rows, in a list."""
-        whole = isinstance(self.data, pa.Table)
-        return [self.data.num_rows if whole else self.data.count_rows()]
+        return [self.data.num_rows]
 
     def scan(
         self, columns: Sequence[str], batch_rows: int, files: Iterable[int] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows in batches of at most ``batch_rows``."""
-        if isinstance(self.data, pa.Table):
-            yield from self.read(columns).to_batches(max_chunksize=batch_rows)
-        else:
-            yield from self.data.to_batches(columns=list(columns), batch_size=batch_rows)
+        yield from self.read(columns).to_batches(max_chunksize=batch_rows)
 
 
 class _InMemory(_Sliced):
@@ -78,7 +72,7 @@ class _InMemory(_Sliced):
 
     def counts(self, columns: Sequence[str]) -> list[int]:
         """The number of rows, in a list."""
-        return [self.read(columns[:1]).num_rows]
+        return [self.read(list(columns[:1]) or self.names()[:1]).num_rows]
 
     def scan(
         self, columns: Sequence[str], batch_rows: int, files: Iterable[int] | None = None
@@ -142,7 +136,7 @@ def _array(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     try:
         if isinstance(values, np.ndarray):
             return _from_numpy(values)
-        return pa.array(values, from_pandas=True)
+        return _from_objects(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"column {name!r}{_odd_one_out(values)}: {error}") from error
 
@@ -153,7 +147,7 @@ def _from_numpy(values: np.ndarray) -> pa.Array:
     if values.dtype == np.float16:
         values = values.astype(np.float32)
     if values.dtype == object:
-        return pa.array(list(values), from_pandas=True)  # rows of a 2-D array become its lists
+        return _from_objects(list(values))  # rows of a 2-D array become its lists
     mask = np.ma.getmaskarray(values).ravel() if isinstance(values, np.ma.MaskedArray) else None
     flat = np.ascontiguousarray(values).reshape(-1)
     array = pa.array(np.ma.getdata(flat), mask=mask, from_pandas=True)
@@ -165,9 +159,20 @@ def _from_numpy(values: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(array, width)
 
 
+def _from_objects(values: Any) -> pa.Array:
+    try:
+        return pa.array(values, from_pandas=True)
+    except OverflowError:  # integers beyond int64, which uint64 may hold
+        return pa.array(values, pa.uint64(), from_pandas=True)
+
+
 def _odd_one_out(values: Any) -> str:
-    """Where the kind of value changes in a column that has no common type; looked up on failure."""
+    """Which row keeps a column from having one type; looked up on failure.
+
+    The kind of value changes, an integer is too large, or one would lose digits beside reals.
+    """
     first: type | None = None
+    reals = any(isinstance(value, float) and value == value for value in values)
     for row, value in enumerate(values):
         if value is None or (isinstance(value, float) and value != value):
             continue
@@ -176,4 +181,10 @@ def _odd_one_out(values: Any) -> str:
             first = kind
         elif kind is not first and {kind, first} != {int, float}:
             return f", row {row}: {value!r} is a {kind.__name__} after values of {first.__name__}"
+        if kind is int and not -(2**63) <= value < 2**63:
+            return f", row {row}: {value} is an integer beyond 64 bits, or beside negative ones"
+        if kind is int and reals and abs(value) > 2**53:
+            return f", row {row}: {value} would lose digits beside real numbers"
+        if isinstance(value, (list, tuple, np.ndarray)) and (odd := _odd_one_out(value)):
+            return f", row {row}, item{odd[5:]}"
     return ""

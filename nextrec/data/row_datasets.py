@@ -12,17 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from torch.utils.data import Dataset, IterableDataset
 
 from nextrec.data.batch import Batch, Schema, pack
-from nextrec.data.sources import (
-    ArrowSource,
-    column_names,
-    exact_chunks,
-    open_source,
-    source_of_type,
-)
-from nextrec.data.store import prepare, require_fitted
+from nextrec.data.preparation import require_fitted
+from nextrec.data.sources import column_names, open_source, source_of_type
+from nextrec.data.stream import ChunkStream
 from nextrec.errors import DataError
 from nextrec.features import (
     DenseFeature,
@@ -121,18 +116,11 @@ class FileDataset(FeatureSpecMixin, IterableDataset[dict[str, Any]]):
             tuple(self.id_columns),
             require_labels=any(name in names for name in self.target_columns),
         )
+        self.stream = ChunkStream(self.source, self.schema, chunk_size, processor)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker = get_worker_info()
-        mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        names = self.source.names()
-        columns = names if self.processor is not None else self.schema.columns(names)
-        batches = self.source.scan(columns, self.chunk_size)
-        for number, table in enumerate(exact_chunks(batches, self.chunk_size)):
-            if number % workers == mine:
-                first_row = number * self.chunk_size
-                batch = prepare(ArrowSource(table), self.schema, self.processor, first_row)
-                yield {**as_tensors(batch), "_already_batched": True}
+        for batch in self.stream:
+            yield {**as_tensors(batch), "_already_batched": True}
 
 
 def build_tensors_from_data(

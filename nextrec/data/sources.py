@@ -8,20 +8,43 @@ against features (``batch.py`` does that); only the columns that are asked for a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset
 
+from nextrec.data.arrow_datasets import DatasetSource
 from nextrec.data.csv_files import CsvFiles
-from nextrec.data.files import Source, file_kind, find_files, require_columns
+from nextrec.data.files import (
+    OnBad,
+    Source,
+    exact_chunks,
+    file_kind,
+    list_files,
+    require_columns,
+)
+from nextrec.data.locations import Location
 from nextrec.data.memory import ArrowSource, ColumnSource, PolarsSource
 from nextrec.data.parquet_files import ParquetFiles
+from nextrec.data.partitioned_files import PartitionedFiles
 from nextrec.errors import ConfigError, DataError, invalid, unknown_option
+
+__all__ = [
+    "ArrowSource",
+    "FileOptions",
+    "column_names",
+    "exact_chunks",
+    "frame_kind",
+    "open_source",
+    "read_table_of",
+    "scan",
+    "source_of_type",
+]
+
+FILE_TYPES = ("csv", "parquet")
 
 FrameKind = Literal["pandas", "polars", "arrow", "dataset", "stream", "dict", "records", "files"]
 
@@ -59,24 +82,71 @@ def frame_kind(data: Any) -> FrameKind:
     raise DataError(invalid("data", "data", TABULAR, type(data).__name__))
 
 
-def open_source(data: Any) -> Source:
-    """``data`` as a source: its columns can be listed, and read whole or in batches.
+class CsvOptions(TypedDict, total=False):
+    """How CSV files are read; see :func:`open_source`."""
 
-    Nothing is read yet, except from an Arrow stream, which can be read only once.
+    delimiter: str | None
+    column_names: Sequence[str] | None
+
+
+class FileOptions(CsvOptions, total=False):
+    """How files are read; see :func:`open_source`."""
+
+    on_bad: OnBad
+    file_type: str | None
+
+
+def open_source(
+    data: Any,
+    *,
+    on_bad: OnBad = "error",
+    delimiter: str | None = None,
+    column_names: Sequence[str] | None = None,
+    file_type: str | None = None,
+) -> Source:
+    """``data`` as a source: its columns can be listed, and read whole or in pieces.
+
+    Nothing is read yet, except from an Arrow stream: it can be read only once, so it is read into
+    memory as a whole.
+
+    Args:
+        data: what :func:`read_table_of` reads.
+        on_bad: what happens at a bad line of a CSV file, or at a Parquet file or row group that
+            can't be read: ``"error"``, or ``"skip"`` to leave it out, count it in the source's
+            ``skipped`` and log it.
+        delimiter: between the fields of CSV files; ``None``: a tab in ``.tsv`` files, otherwise a
+            comma.
+        column_names: the columns of CSV files that have no header line.
+        file_type: ``"csv"`` or ``"parquet"`` for files whose names don't say what they are.
+
+    Raises:
+        ConfigError: an option is unknown, or for other data than this.
+        DataError: this is no table, or the files are not there.
     """
-    if isinstance(data, Source):
-        return data
-    kind = frame_kind(data)
+    options = _checked_options(on_bad, delimiter, column_names, file_type)
+    kind = None if isinstance(data, Source) else frame_kind(data)
     if kind == "files":
-        paths = find_files(data)
-        return source_of_type(paths, file_kind(paths[0]))
+        files = list_files(data, file_type)
+        locations = [file.location for file in files]
+        found = file_type or file_kind(str(locations[0]))
+        source = source_of_type(locations, found, on_bad, **options)
+        return PartitionedFiles(source, files) if files[0].keys else source
+    given: list[str] = [*options]
+    given += ["file_type"] if file_type else []
+    given += ["on_bad"] if on_bad == "skip" and kind in (None, "dataset") else []
+    if given:
+        raise ConfigError(f"open_source: `{given[0]}` is for paths of files; got {data!r:.60}.")
+    return data if kind is None else _source_in_memory(data, kind)
+
+
+def _source_in_memory(data: Any, kind: FrameKind) -> Source:
     if kind == "stream":
         return ArrowSource(pa.RecordBatchReader.from_stream(data).read_all())
     if kind == "arrow":
         whole = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
         return ArrowSource(whole)
     if kind == "dataset":
-        return ArrowSource(data)
+        return DatasetSource(data)
     if kind == "dict":
         return ColumnSource(list(data.items()))
     if kind == "records":
@@ -89,28 +159,65 @@ def open_source(data: Any) -> Source:
     return PolarsSource(data) if kind == "polars" else ColumnSource(list(data.items()))
 
 
-def source_of_type(paths: Sequence[str | os.PathLike[str]], file_type: str) -> Source:
-    """Files of a stated type, whatever their names."""
-    kinds = {"csv": CsvFiles, "parquet": ParquetFiles}
-    if file_type not in kinds:
-        raise ConfigError(unknown_option("files", "file_type", kinds, file_type))
-    return kinds[file_type]([Path(path) for path in paths])
+def _checked_options(
+    on_bad: str, delimiter: str | None, column_names: Sequence[str] | None, file_type: str | None
+) -> CsvOptions:
+    """The options for CSV files that are given."""
+    if on_bad not in get_args(OnBad):
+        raise ConfigError(unknown_option("open_source", "on_bad", get_args(OnBad), on_bad))
+    if file_type not in (None, *FILE_TYPES):
+        raise ConfigError(unknown_option("open_source", "file_type", FILE_TYPES, file_type))
+    options = CsvOptions()
+    if delimiter is not None:
+        single = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter.isascii()
+        if not single or delimiter in '"\r\n':
+            must_be = "one ASCII character, neither a quote nor a newline"
+            raise ConfigError(invalid("open_source", "delimiter", must_be, delimiter))
+        options["delimiter"] = delimiter
+    if column_names is not None:
+        names = [] if isinstance(column_names, str) else list(column_names)
+        if not names or len(set(names)) < len(names):
+            must_be = "a list of different names"
+            raise ConfigError(invalid("open_source", "column_names", must_be, column_names))
+        options["column_names"] = names
+    return options
 
 
-def column_names(data: Any) -> list[str]:
-    """Names of the columns, without reading them."""
-    return open_source(data).names()
+def source_of_type(
+    paths: Sequence[str | os.PathLike[str] | Location],
+    file_type: str,
+    on_bad: OnBad = "error",
+    **csv_options: Unpack[CsvOptions],
+) -> Source:
+    """Files of a stated type, whatever their names; options as for :func:`open_source`."""
+    if file_type == "csv":
+        return CsvFiles(paths, on_bad, **csv_options)
+    if file_type == "parquet":
+        if csv_options:
+            option = next(iter(csv_options))
+            raise ConfigError(f"open_source: `{option}` is for CSV files; these are Parquet.")
+        return ParquetFiles(paths, on_bad)
+    raise ConfigError(unknown_option("files", "file_type", FILE_TYPES, file_type))
 
 
-def read_table_of(data: Any, columns: Sequence[str] | None = None) -> pa.Table:
+def column_names(data: Any, **options: Unpack[FileOptions]) -> list[str]:
+    """Names of the columns, without reading them; options as for :func:`open_source`."""
+    return open_source(data, **options).names()
+
+
+def read_table_of(
+    data: Any, columns: Sequence[str] | None = None, **options: Unpack[FileOptions]
+) -> pa.Table:
     """Read ``data``, or the named columns of it, into one Arrow table.
 
     Args:
         data: a pandas or Polars frame (or named series), an Arrow table, batch or data set, a dict
             of columns (arrays of one or two dimensions, tensors, series, lists, ragged lists), a
             list of row dicts, any object that exports an Arrow stream, or CSV or Parquet files (a
-            path, a folder, a glob pattern, or a list of these).
+            path or URL, a folder, also one of hive partitions, a glob pattern, or a list of
+            these).
         columns: what to read, in this order; ``None``: everything.
+        **options: of files, as for :func:`open_source`.
 
     Raises:
         DataError: a column is missing (all are listed), columns differ in length, values of one
@@ -119,19 +226,22 @@ def read_table_of(data: Any, columns: Sequence[str] | None = None) -> pa.Table:
     >>> read_table_of({"item": [3, 5], "liked": [[1, 2], []]}, ["liked"]).to_pydict()
     {'liked': [[1, 2], []]}
     """
-    source = open_source(data)
+    source = open_source(data, **options)
     return source.read(_checked(source, columns))
 
 
 def scan(
-    data: Any, columns: Sequence[str] | None = None, batch_rows: int = 65536
+    data: Any,
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 65536,
+    **options: Unpack[FileOptions],
 ) -> Iterator[pa.RecordBatch]:
     """Read ``data`` in record batches of at most ``batch_rows`` rows.
 
     Files and data sets are read as they are consumed; what is in memory already is only sliced.
     Arguments and errors are those of :func:`read_table_of`.
     """
-    source = open_source(data)
+    source = open_source(data, **options)
     return source.scan(_checked(source, columns), batch_rows)
 
 
@@ -140,24 +250,3 @@ def _checked(source: Source, columns: Sequence[str] | None) -> list[str]:
     wanted = names if columns is None else list(dict.fromkeys(columns))
     require_columns(wanted, names, "the data")
     return wanted
-
-
-def exact_chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
-    """Join and cut record batches into tables of exactly ``rows`` rows; the last may be shorter."""
-    waiting: list[pa.RecordBatch] = []
-    count = 0
-    for batch in batches:
-        while count + batch.num_rows >= rows:
-            cut = rows - count
-            yield _joined([*waiting, batch.slice(0, cut)])
-            batch, waiting, count = batch.slice(cut), [], 0
-        if batch.num_rows:
-            waiting.append(batch)
-            count += batch.num_rows
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
-    tables = [pa.Table.from_batches([batch]) for batch in batches]
-    return pa.concat_tables(tables, promote_options="permissive")  # types may differ by file

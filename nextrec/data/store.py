@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nextrec.data.batch import Batch, Schema, pack
-from nextrec.data.files import Source
+from nextrec.data.batch import Batch, Schema
+from nextrec.data.files import Job, Source, Unit
+from nextrec.data.prefetch import in_order
+from nextrec.data.preparation import Preparation, default_threads, is_own
 from nextrec.data.sources import frame_kind, open_source
-from nextrec.errors import DataError, NotFittedError
+from nextrec.errors import DataError
 from nextrec.features import FeatureSet
 
 
@@ -122,32 +125,33 @@ def prepare(data: Any, schema: Schema, processor: Any = None, first_row: int = 0
     Args:
         data: what :func:`~nextrec.data.sources.read_table_of` reads.
         schema: which columns become what.
-        processor: its ``transform(data, return_dict=False)`` gets the pandas frame or dict as
-            given, or a pandas frame of anything else. Id columns are taken from ``data`` when it
-            has them, everything else from what ``transform`` returns.
+        processor: see :class:`~nextrec.data.preparation.Preparation`. One that is not NextRec's own
+            gets a pandas frame or dict as given.
         first_row: number, in the whole data, of the first row; errors count from it.
 
     Raises:
         NotFittedError: the processor's ``is_fitted`` is false.
     """
     source = open_source(data)
-    if processor is None:
-        return pack(source.read(schema.columns(source.names())), schema, first_row)
-    require_fitted(processor)
-    names = source.names()
-    untouched = [name for name in schema.id_columns if name in names]
-    if not isinstance(data, Source) and frame_kind(data) in ("pandas", "dict"):
-        given, raw = data, source.read(untouched)
-    else:
-        raw = source.read(names)
-        given, raw = raw.to_pandas(), raw.select(untouched)
-    transformed = open_source(processor.transform(given, return_dict=False))
-    output = "what the processor returned"
-    table = transformed.read(schema.columns(transformed.names(), output, without=untouched))
-    return pack(table, schema, first_row, raw if untouched else None)
+    preparation = Preparation(schema, source.names(), processor)
+    if is_own(processor):
+        return _by_units(source, preparation, first_row)
+    raw = processor is not None and not isinstance(data, Source)
+    if raw and frame_kind(data) in ("pandas", "dict"):
+        return preparation.given(data, source.read(preparation.ids), first_row)
+    return preparation.batch(source.read(preparation.columns), first_row)
 
 
-def require_fitted(processor: Any) -> None:
-    """Raise when a processor is given that was not fitted."""
-    if processor is not None and not processor.is_fitted:
-        raise NotFittedError(f"{type(processor).__name__} must be fitted before it transforms.")
+def _by_units(source: Source, preparation: Preparation, first_row: int) -> Batch:
+    """Transform and pack piece by piece, so that raw columns are never in memory as a whole."""
+    units = source.units(preparation.columns, preparation.text)
+
+    def packed(unit: Unit, job: Job) -> Batch:
+        return preparation.whole(job(), first_row + unit.first_row)
+
+    jobs = source.jobs(preparation.columns, [unit for unit in units if unit.rows], preparation.text)
+    threads = default_threads()
+    pieces = list(in_order((partial(packed, *each) for each in jobs), threads, threads + 1))
+    if not pieces:
+        raise DataError("the data is empty: it has no rows.")
+    return pieces[0] if len(pieces) == 1 else Batch.concat(pieces)

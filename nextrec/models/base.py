@@ -60,6 +60,8 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
             for each role in :attr:`groups`.
         tasks: what is predicted; ``num_logits`` is the width of :meth:`logits`.
         init_arguments: what the constructor was given.
+        processor: what tables go through in :meth:`fit`, :meth:`evaluate` and :meth:`predict`;
+            given to :meth:`fit`, kept in bundles.
     """
 
     init_arguments: dict[str, Any]
@@ -145,6 +147,7 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         self._planned_session = create_session(session_id)
         self.session: Session = self._planned_session
         self.history: list[dict[str, Any]] = []
+        self.processor: Any = None
         self.prediction_layer = PredictionLayer.of(self.tasks, use_bias=False)
         compile_options = {key: options.pop(key) for key in COMPILE_KEYS if key in options}
         if options:
@@ -255,15 +258,28 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         *,
         weight_column: str | None = None,
         streaming: bool = False,
+        processor: Any = None,
+        stream: bool | None = None,
     ) -> MetricValues:
         """Metrics of the data, exactly those asked for: ``metric``, or ``metric_target``.
 
         Args:
             user_ids: one group id a row, instead of ``user_id_column``.
-            streaming: constant memory; AUC from a histogram.
+            streaming: metrics in constant memory; AUC from a histogram.
+            processor: transforms a table first; default: the model's own, False: none.
+            stream: read the data while the model computes; default: files of more than 2 GiB.
         """
         return runs.evaluate(
-            self, data, metrics, batch_size, user_ids, user_id_column, weight_column, streaming
+            self,
+            data,
+            metrics,
+            batch_size,
+            user_ids,
+            user_id_column,
+            weight_column,
+            streaming,
+            processor,
+            stream,
         )
 
     def predict(
@@ -275,6 +291,8 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         include_ids: bool | None = None,
         return_dataframe: bool = True,
         streaming_chunk_size: int = 65536,
+        *,
+        processor: Any = None,
     ) -> Any:
         """Predictions: id columns first, then ``<target>_pred``.
 
@@ -286,7 +304,9 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         Args:
             save_format: ``csv`` or ``parquet``; by default what the path's ending says, else csv.
             include_ids: ``None``: when the model has id columns.
-            streaming_chunk_size: rows read at a time.
+            streaming_chunk_size: most rows in one piece of the result; the next ones are read
+                and transformed meanwhile.
+            processor: transforms a table first; default: the model's own, False: none.
         """
         return prediction.predict(
             self,
@@ -297,6 +317,7 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
             include_ids=include_ids,
             return_dataframe=return_dataframe,
             chunk_rows=streaming_chunk_size,
+            processor=processor,
         )
 
     def summary(self) -> str:
@@ -306,7 +327,10 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
     # -- saving -------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a bundle: a folder that :meth:`load` turns into this model again."""
+        """Write a bundle: a folder that :meth:`load` turns into this model again.
+
+        It holds the model's processor too, where that is a ``DataProcessor``.
+        """
         return bundle.save(self, path)
 
     @classmethod
@@ -327,7 +351,10 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         add_timestamp: bool | None = None,
         verbose: bool = True,
     ) -> Path:
-        """Write the weights and all that rebuilds the model into one ``.model`` file."""
+        """Write the weights and all that rebuilds the model into one ``.model`` file.
+
+        The processor is not in it: see :meth:`save`.
+        """
         return bundle.save_model(self, save_path, bool(add_timestamp), verbose)
 
     def load_model(

@@ -1,7 +1,7 @@
 """Saved models: what is in the file, how it is written, how it becomes a model again.
 
-A *bundle* is a folder with ``model.safetensors`` and ``model.json`` (and the processor, where the
-model has one). A ``.model`` file holds the same two in one safetensors file. Neither holds code,
+A *bundle* is a folder with ``model.safetensors`` and ``model.json``, and the model's processor. A
+``.model`` file holds the first two in one safetensors file, and no processor. Neither holds code,
 and reading them runs none: the class is looked up by name among the models that are defined.
 """
 
@@ -21,6 +21,7 @@ import torch
 from nextrec import __version__
 from nextrec._files import write_text
 from nextrec.errors import CheckpointError, ConfigError, FeatureError, NextRecError
+from nextrec.models.bundled_processor import read_processor, remove_others, write_processor
 from nextrec.models.options import COMPILE_KEYS
 from nextrec.models.recording import from_plain, to_plain
 from nextrec.models.zoo import find_model
@@ -108,9 +109,16 @@ def build(
 # -- files -------------------------------------------------------------------------------------
 
 
-def write_weights(model: BaseModel, path: str | os.PathLike[str]) -> Path:
-    """Weights and description in one file."""
-    return write_state(path, model.state_dict(), {"kind": "model", "model": describe(model)})
+def write_weights(
+    model: BaseModel,
+    path: str | os.PathLike[str],
+    processor: Mapping[str, str] | None = None,
+) -> Path:
+    """Weights and description in one file; ``processor`` is what a bundle says of its own."""
+    meta = {"kind": "model", "model": describe(model)}
+    return write_state(
+        path, model.state_dict(), meta if processor is None else {**meta, "processor": processor}
+    )
 
 
 def read_weights(model: BaseModel, path: str | os.PathLike[str]) -> None:
@@ -170,7 +178,10 @@ def save(model: BaseModel, path: str | os.PathLike[str]) -> Path:
 
 def _write_bundle(model: BaseModel, folder: Path) -> None:
     write_text(folder / DESCRIPTION_FILE, describe_text(model))
-    write_weights(model, folder / WEIGHTS_FILE)  # last: what loads is what this file says
+    processor = write_processor(model.processor, folder)
+    # Last: what loads is what this file says.
+    write_weights(model, folder / WEIGHTS_FILE, processor)
+    remove_others(folder, processor)
 
 
 def _replaceable(path: Path) -> bool:
@@ -194,6 +205,8 @@ def load(
 ) -> BaseModel:
     """A model from a bundle folder, a ``.model`` file or a session folder (its best weights).
 
+    Only a bundle gives the model its processor back.
+
     Raises:
         CheckpointError: a file is absent, truncated, corrupted or of another kind.
     """
@@ -203,6 +216,7 @@ def load(
         _check_description(file.with_name(DESCRIPTION_FILE))
     model = build(meta["model"], str(path), device, overrides)
     fill(model, tensors, file)
+    model.processor = read_processor(meta.get("processor"), file.parent)
     model.eval()
     return model
 

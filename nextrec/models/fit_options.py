@@ -64,6 +64,14 @@ class FitOptions:
     """What is told: 0 warnings, 1 the course of the run, 2 details."""
     report: bool = True
     """Write ``report.html`` into the session."""
+    processor: Any = None
+    """Fitted processor that transforms all tables of this run; it becomes the model's own, for
+    ``evaluate`` and ``predict`` too. Default: the model's own; False: the tables are ready."""
+    stream: bool | None = None
+    """Read the tables while training instead of loading them; default: files whose packed rows take
+    more than 2 GiB."""
+    buffer_rows: int | None = None
+    """Rows that a stream shuffles together; default: 262,144, or what fits in 256 MiB."""
 
     @classmethod
     def of(cls, **values: Any) -> FitOptions:
@@ -126,6 +134,8 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "eval_batch_size": _OPTIONAL_COUNT,
     "early_stop_patience": _OPTIONAL_COUNT,
     "checkpoint_steps": _OPTIONAL_COUNT,
+    "buffer_rows": _OPTIONAL_COUNT,
+    "stream": ("True, False or None", lambda value: value in (True, False, None)),
     "seed": (
         "an integer in [0, 2**32), or None",
         _optional(lambda value: _whole(0)(value) and value < 2**32),

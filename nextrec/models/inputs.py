@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import xxhash
 from torch.utils.data import DataLoader, IterableDataset
 
 from nextrec.data.batch import Batch, as_batch
@@ -34,11 +33,13 @@ def make_store(
     group_column: str | None = None,
     weight_column: str | None = None,
     require_labels: bool = True,
+    processor: Any = None,
 ) -> PackedStore:
     """The data packed for this model, its ids and labels checked.
 
     Args:
         group_column: a column carried beside the model's id columns.
+        processor: transforms the data first.
     """
     carried = list(dict.fromkeys([*model.id_columns, *([group_column] if group_column else [])]))
     return PackedStore.from_data(
@@ -49,6 +50,7 @@ def make_store(
         weight_column=weight_column,
         require_labels=require_labels,
         check_labels=label_check(model),
+        processor=processor,
     )
 
 
@@ -97,8 +99,8 @@ def refuse_with_loader(owner: str, data: Any, **options: Any) -> None:
 def preparer(model: BaseModel, loader: Any, require_labels: bool = True) -> Callable[[Any], Batch]:
     """A function that makes what a loader yields a checked batch on the model's device.
 
-    Batches of :func:`make_loader` were checked when their store was packed, another store is
-    checked here as a whole, batches of any other loader one by one.
+    Batches of :func:`make_loader`, and of a stream made for the model, are checked when they are
+    packed, another store is checked here as a whole, batches of any other loader one by one.
     """
     device = model.device
     on_cpu = device.type == "cpu"
@@ -121,6 +123,9 @@ def check_first_batch(loader: Any, prepare: Callable[[Any], Batch]) -> None:
     What can be iterated only once is not looked at.
     """
     own = isinstance(loader, (BatchLoader, StreamLoader))
+    if isinstance(loader, StreamLoader):
+        prepare(loader.stream.head)  # a shuffled batch would need a whole buffer
+        return
     once = isinstance(getattr(loader, "dataset", None), IterableDataset) and not own
     if isinstance(loader, BatchLoader) or once:
         return
@@ -217,19 +222,6 @@ def loader_id_columns(loader: Any) -> tuple[str, ...]:
     return tuple(ids or ())
 
 
-def content_of(loader: Any) -> str | None:
-    """A hash of the rows of a loader over a store, in their order; ``None`` of any other."""
-    store = getattr(loader, "store", None)
-    if not isinstance(store, PackedStore):
-        return None
-    digest = xxhash.xxh3_64()
-    for block in (*store.data.features.blocks, store.data.labels, store.data.weights):
-        if isinstance(block, torch.Tensor):
-            digest.update(np.ascontiguousarray(block.numpy()).tobytes())
-    return digest.hexdigest()
-
-
 def rows_of(loader: Any) -> int | None:
     """Rows that a loader will give, where it is known beforehand."""
-    store = getattr(loader, "store", None)
-    return len(store) if isinstance(store, PackedStore) else None
+    return loader.rows if isinstance(loader, (BatchLoader, StreamLoader)) else None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +17,17 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from nextrec._files import atomic_path
-from nextrec.data.batch import Schema, pack
+from nextrec.data.batch import Batch, Schema
 from nextrec.data.columns import plain
-from nextrec.data.files import SUFFIXES
-from nextrec.data.sources import frame_kind, scan
+from nextrec.data.files import SUFFIXES, Job, Source, Unit
+from nextrec.data.prefetch import in_order
+from nextrec.data.preparation import Preparation, default_threads
+from nextrec.data.sources import frame_kind
 from nextrec.data.store import PackedStore
 from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 from nextrec.models import inputs
 from nextrec.models.evaluation import predictions
+from nextrec.models.loading import counting, processor_for
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -40,6 +45,7 @@ def predict(
     include_ids: bool | None,
     return_dataframe: bool,
     chunk_rows: int,
+    processor: Any = None,
 ) -> Any:
     """See :meth:`BaseModel.predict`."""
     if save_format is not None and save_format not in FORMATS:
@@ -50,9 +56,25 @@ def predict(
     with_ids = bool(model.id_columns) if include_ids is None else include_ids
     if with_ids and not model.id_columns:
         raise ConfigError("predict: `include_ids` needs a model with `id_columns`.")
-    pieces = _pieces(model, inputs.opened(data), batch_size, chunk_rows, with_ids)
-    if save_path is None:
-        return _returned(model, data, _joined(pieces), return_dataframe)
+    inputs.refuse_with_loader("predict", data, processor=processor)
+    source = inputs.opened(data)
+    own = processor_for(model, processor, source, "predict")
+    pieces = _pieces(model, _parts(model, source, batch_size, chunk_rows, with_ids, own))
+    with counting(own):
+        if save_path is None:
+            return _returned(model, data, _joined(pieces), return_dataframe)
+        return _saved(model, data, pieces, save_path, save_format, return_dataframe)
+
+
+def _saved(
+    model: BaseModel,
+    data: Any,
+    pieces: Iterator[pa.Table],
+    save_path: str | os.PathLike[str],
+    save_format: str | None,
+    return_dataframe: bool,
+) -> Any:
+    """Write the pieces as they come; the path, or all of them in a frame."""
     kind = _kind(save_path, save_format)
     first = next(pieces)  # what is wrong with the data is found before anything is written
     path = model.output_path(
@@ -67,12 +89,14 @@ def predict(
     return _returned(model, data, _joined(kept), True) if return_dataframe else path
 
 
-def _pieces(
-    model: BaseModel, data: Any, batch_size: int, chunk_rows: int, with_ids: bool
-) -> Iterator[pa.Table]:
+Part = tuple[Any, dict[str, Any] | None]
+"""A loader, and the ids of its rows in the data's own types; ``None``: they are in its batches."""
+
+
+def _pieces(model: BaseModel, parts: Iterable[Part]) -> Iterator[pa.Table]:
     """Tables of ids and predictions; at least one, or the data is refused as empty."""
     empty = True
-    for loader, ids in _parts(model, data, batch_size, chunk_rows, with_ids):
+    for loader, ids in parts:
         prepare = inputs.preparer(model, loader, require_labels=False)
         carried: list[dict[str, Any]] = []
         scores: list[np.ndarray] = []
@@ -88,28 +112,68 @@ def _pieces(
 
 
 def _parts(
-    model: BaseModel, data: Any, batch_size: int, chunk_rows: int, with_ids: bool
-) -> Iterator[tuple[Any, dict[str, pa.ChunkedArray] | None]]:
-    """The loader given, or one for each chunk of the data, with its ids in the data's own types.
-
-    The ids of a loader are in its batches: ``None``.
-    """
+    model: BaseModel,
+    data: Any,
+    batch_size: int,
+    chunk_rows: int,
+    with_ids: bool,
+    processor: Any,
+) -> Iterator[Part]:
+    """The loader given, or one for each chunk of the data; the next are made while one is used."""
     if inputs.is_loader(data):
         yield data, None if with_ids else {}
         return
-    names = tuple(model.id_columns) if with_ids else ()
-    schema = Schema(model.features)
-    columns = Schema(model.features, id_columns=names).columns(data.names())
-    first_row = 0
-    for chunk in scan(data, columns, chunk_rows):
-        if chunk.num_rows:
-            table = pa.Table.from_batches([chunk])
-            store = PackedStore(pack(table, schema, first_row))
-            yield (
-                inputs.make_loader(model, store, batch_size),
-                {name: plain(table[name]) for name in names},
-            )
-            first_row += chunk.num_rows
+    schema = Schema(model.features, id_columns=tuple(model.id_columns) if with_ids else ())
+    with closing(_units(data, schema, processor)) as units:
+        for batch, ids in _gathered(units, min(batch_size, chunk_rows)):
+            for start in range(0, len(batch), chunk_rows):
+                part = batch.slice(start, start + chunk_rows)
+                loader = inputs.make_loader(model, PackedStore(part), batch_size)
+                chunk = ids.slice(start, chunk_rows)
+                yield loader, {name: plain(chunk[name]) for name in ids.column_names}
+
+
+def _units(
+    data: Source, schema: Schema, processor: Any
+) -> Generator[tuple[Batch, pa.Table], None, None]:
+    """The units of a source, packed without ids, and their ids as they are."""
+    preparation = Preparation(schema, data.names(), processor)
+
+    def prepared(unit: Unit, job: Job) -> tuple[Batch, pa.Table]:
+        table = job()
+        batch = preparation.whole(table, unit.first_row)
+        raw = [name for name in schema.id_columns if name in table.column_names]
+        made = {name: batch.ids[name] for name in schema.id_columns if name not in raw}
+        ids = pa.table({**{name: table[name] for name in raw}, **made})
+        return replace(batch, ids={}), ids.select(schema.id_columns)
+
+    columns, text = preparation.columns, preparation.text
+    units = [unit for unit in data.units(columns, text) if unit.rows]
+    work = (partial(prepared, *each) for each in data.jobs(columns, units, text))
+    threads = default_threads() if preparation.any_thread else 1
+    yield from in_order(work, threads, threads + 1)
+
+
+def _gathered(
+    units: Iterable[tuple[Batch, pa.Table]], rows: int
+) -> Iterator[tuple[Batch, pa.Table]]:
+    """Neighbours joined until they have at least so many rows: tiny ones would waste the model."""
+    batches: list[Batch] = []
+    ids: list[pa.Table] = []
+    for batch, table in units:
+        batches.append(batch)
+        ids.append(table)
+        if sum(map(len, batches)) >= rows:
+            yield _joined_units(batches, ids)
+            batches, ids = [], []
+    if batches:
+        yield _joined_units(batches, ids)
+
+
+def _joined_units(batches: list[Batch], ids: list[pa.Table]) -> tuple[Batch, pa.Table]:
+    if len(batches) == 1:
+        return batches[0], ids[0]
+    return Batch.concat(batches), _joined(ids)
 
 
 def _ids_of(model: BaseModel, batch: Any) -> dict[str, Any]:

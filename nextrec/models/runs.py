@@ -17,9 +17,12 @@ import torch
 from nextrec.errors import CheckpointError, ConfigError, TrainingError
 from nextrec.metrics import Evaluator, MetricValues, resolve_metrics
 from nextrec.models import bundle, inputs
+from nextrec.models.content import content_of
 from nextrec.models.evaluation import evaluate_loader
 from nextrec.models.fit_options import FitOptions
-from nextrec.models.run_data import RunData, check_monitor, find_monitor, load_run_data
+from nextrec.models.loading import TableInput, counting, processor_for
+from nextrec.models.run_checks import check_monitor
+from nextrec.models.run_data import RunData, find_monitor, load_run_data
 from nextrec.models.run_files import write_manifest, write_run_report
 from nextrec.training.callbacks import Callback, Checkpointing, EarlyStopping, MetricsFile
 from nextrec.training.checkpoint import read_meta
@@ -54,6 +57,10 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
     if resumed:
         model.session = Session.reopen(resumed.parent)
     setup_logger(model.claim_session(new_run=resumed is None), options.verbosity)
+    for note in data.notes:
+        logger.info("%s", note)
+    if options.processor:
+        model.processor = options.processor
     trainer.callbacks = _callbacks(model, options, stopping)
     if resumed is None:
         torch.manual_seed(seed)
@@ -208,6 +215,7 @@ def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int
         "batch_size": options.batch_size,
         "shuffle": options.shuffle,
         "drop_last": options.drop_last,
+        "buffer_rows": getattr(data.train, "buffer_rows", None),
         "precision": options.precision,
         "max_grad_norm": options.max_grad_norm,
         "optimizer": _named(model.compiled.optimizer),
@@ -216,7 +224,7 @@ def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int
         "scheduler_params": str(model.compiled.scheduler_params or {}),
         **{name: _named(value) for name, value in model.compiled.losses.items()},
         **_architecture(model),
-        "content of the data": inputs.content_of(data.train),
+        "content of the data": content_of(data.train),
         "validated": data.valid is not None,
         "epochs of the schedule": options.epochs if model.compiled.follows_length() else None,
     }
@@ -259,29 +267,38 @@ def evaluate(
     user_id_column: str,
     weight_column: str | None,
     streaming: bool,
+    processor: Any = None,
+    stream: bool | None = None,
 ) -> MetricValues:
     """Metrics of the data; see :meth:`BaseModel.evaluate`."""
     requests = resolve_metrics(metrics, model.tasks, owner="evaluate", streaming=streaming)
     data = inputs.opened(data)
-    inputs.refuse_with_loader("evaluate", data, weight_column=weight_column)
+    inputs.refuse_with_loader(
+        "evaluate", data, weight_column=weight_column, processor=processor, stream=stream
+    )
     groups = None if user_ids is None else np.asarray(user_ids)
     column = None
     if groups is None:
         requests, column = inputs.grouping(
             requests, data, user_id_column, bool(metrics), "evaluate"
         )
-    if not inputs.is_loader(data):
-        store = inputs.make_store(model, data, group_column=column, weight_column=weight_column)
-        data = inputs.make_loader(model, store, batch_size)
-    return evaluate_loader(
-        model,
-        data,
-        requests,
-        inputs.preparer(model, data),
-        group_column=column,
-        groups=groups,
-        streaming=streaming,
-    )
+    own = processor_for(model, processor, data, "evaluate")
+    with counting(own):
+        if not inputs.is_loader(data):
+            table = TableInput(model, data, own, group_column=column, weight_column=weight_column)
+            streams = table.streams(stream, "evaluate")
+            for note in table.notes:
+                logger.log(logging.INFO if streams else logging.DEBUG, "%s", note)
+            data = table.loader(table.stream() if streams else table.store(), batch_size)
+        return evaluate_loader(
+            model,
+            data,
+            requests,
+            inputs.preparer(model, data),
+            group_column=column,
+            groups=groups,
+            streaming=streaming,
+        )
 
 
 def metrics_of(

@@ -14,6 +14,8 @@ FILES = sorted((ROOT / "nextrec").rglob("*.py"))
 NOT_OURS = {"dist", "build", "nextrec_logs", "__pycache__", "node_modules"}
 # Written in two parts, so that this file does not hold what it looks for.
 MACHINE_PATHS = tuple(f"/{folder}/" for folder in ("work", "tmp", "root", "home"))
+# It reads the pickles of 0.3.1 instruction by instruction, through an allow-list of inert names.
+READS_PICKLES = ROOT / "nextrec" / "data" / "legacy_processor.py"
 UNSAFE_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
 
@@ -80,7 +82,14 @@ def offences(check, files) -> list[str]:
 
 
 def test_nothing_runs_code_out_of_data():
-    assert not (found := offences(unsafe, FILES)), "\n".join(found)
+    others = [path for path in FILES if path != READS_PICKLES]
+    assert not (found := offences(unsafe, others)), "\n".join(found)
+
+
+def test_one_file_reads_pickles_and_nothing_else_that_is_unsafe():
+    found = offences(unsafe, [READS_PICKLES])
+    assert len(found) == 1
+    assert found[0].endswith("imports pickle")
 
 
 def test_library_code_is_polite():

@@ -24,11 +24,23 @@ from nextrec.features import DenseFeature, SparseFeature
 from nextrec.training.callbacks import Callback
 torch.set_num_threads(1)
 session, resume, die_at = sys.argv[1], sys.argv[2] == "resume", int(sys.argv[3])
+stream = sys.argv[4] == "stream"
 rng = np.random.default_rng(0)
 n = 640
 data = {"user": rng.integers(0, 50, n), "item": rng.integers(0, 40, n),
         "price": rng.normal(size=n).astype("float32")}
 data["label"] = (data["price"] + rng.normal(size=n) > 0).astype("float32")
+train = data
+if stream:
+    from pathlib import Path
+    import pyarrow as pa, pyarrow.parquet as pq
+    train = Path(session + "-data")
+    train.mkdir(exist_ok=True)
+    for number in range(3):
+        part = pa.table(data).slice(number * 250, 250)
+        path = train / f"{number}.parquet"
+        if not path.exists():
+            pq.write_table(part, path, row_group_size=90)
 class Die(Callback):
     def on_step_end(self, trainer):
         if trainer.state.step == die_at:
@@ -38,15 +50,17 @@ model = nextrec.DeepFM([DenseFeature("price")],
     [SparseFeature("user", 50, embedding_dim=4), SparseFeature("item", 40, embedding_dim=4)],
     mlp_params={"dims": [8], "dropout": 0.3}, session_id=session, seed=5,
     scheduler="step", scheduler_params={"step_size": 1, "gamma": 0.5})
-model.fit(data, valid_data=data, metrics=["auc"], epochs=4, batch_size=64, seed=11, report=False,
-          checkpoint_steps=3, resume=resume or None, callbacks=[Die()] if die_at else [])
+more = {"stream": True, "buffer_rows": 128} if stream else {}
+model.fit(train, valid_data=data, **more, metrics=["auc"], epochs=4, batch_size=64,
+          seed=11, report=False, checkpoint_steps=3, resume=resume or None,
+          callbacks=[Die()] if die_at else [])
 model.save_model(session + ".model")
 """
 
 
-def run(folder: Path, session: str, mode: str, die_at: int = 0) -> int:
+def run(folder: Path, session: str, mode: str, die_at: int = 0, how: str = "memory") -> int:
     environment = {**os.environ, "NEXTREC_LOG_DIR": str(folder)}
-    command = [sys.executable, "-c", SCRIPT, session, mode, str(die_at)]
+    command = [sys.executable, "-c", SCRIPT, session, mode, str(die_at), how]
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 
 
@@ -57,13 +71,22 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.T
     return read_state(folder / "whole.model")[0]
 
 
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(folder, "whole", "fresh", how="stream") == 0
+    return read_state(folder / "whole.model")[0]
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["memory", "stream"])
 @pytest.mark.parametrize("die_at", [4, 10, 13, 29])
 def test_killed_at_a_step_then_resumed(
-    die_at: int, tmp_path: Path, uninterrupted: dict[str, torch.Tensor]
+    die_at: int, how: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    assert run(tmp_path, "run", "fresh", die_at) == -signal.SIGKILL
-    assert run(tmp_path, "run", "resume") == 0
+    uninterrupted = request.getfixturevalue("streamed" if how == "stream" else "uninterrupted")
+    assert run(tmp_path, "run", "fresh", die_at, how) == -signal.SIGKILL
+    assert run(tmp_path, "run", "resume", how=how) == 0
     resumed = read_state(tmp_path / "run.model")[0]
     assert resumed.keys() == uninterrupted.keys()
     for name, expected in uninterrupted.items():
@@ -83,7 +106,9 @@ def test_killed_at_any_instant_leaves_no_broken_file(
     delay, mode = 0.0, "fresh"
     for _ in range(5):
         process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, "run", mode, "0"], cwd=tmp_path, env=environment
+            [sys.executable, "-c", SCRIPT, "run", mode, "0", "memory"],
+            cwd=tmp_path,
+            env=environment,
         )
         while process.poll() is None and not (tmp_path / "run/DeepFM_checkpoint.model").exists():
             time.sleep(0.005)

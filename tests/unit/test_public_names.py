@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     "DenseFeature", "SparseFeature", "SequenceFeature", "FeatureSet",
     "Batch", "RecDataLoader",
-    "BaseModel", "DCN", "DCNv2", "DeepFM", "DIN", "POSO", "ShareBottom",
+    "BaseModel", "DataProcessor", "DCN", "DCNv2", "DeepFM", "DIN", "POSO", "ShareBottom",
     "load", "seed_everything",
     "NextRecError", "ConfigError", "FeatureError", "DataError", "NotFittedError",
     "CheckpointError", "TrainingError", "MissingDependencyError",

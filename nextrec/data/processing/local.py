@@ -13,6 +13,7 @@ from nextrec import __version__
 from nextrec._files import atomic_path
 from nextrec.data.data_utils import default_output_dir
 from nextrec.data.files import Source, Unit, require_columns
+from nextrec.data.locations import URL
 from nextrec.data.prefetch import in_order
 from nextrec.data.processing.fit import FitStates, fit_local
 from nextrec.data.processing.parts import (
@@ -76,7 +77,7 @@ def write_result(
     save_format: str | None,
 ) -> Path:
     """Write transformed data of memory: to the file that the path names, or into that folder."""
-    path = Path(os.path.expanduser(os.fspath(output_path)))
+    path = _mounted(output_path)
     if path.suffix in (".csv", ".parquet"):
         said = path.suffix[1:]
         if save_format not in (None, said):
@@ -146,7 +147,7 @@ def transformed(
 def output_folder(data: Any, output_path: str | os.PathLike[str] | None) -> Path:
     """Where the parts go: ``output_path``, by default a folder beside the data."""
     if output_path is not None:
-        path = Path(os.path.expanduser(os.fspath(output_path)))
+        path = _mounted(output_path)
         if path.suffix in (".csv", ".parquet"):
             must_be = "a folder for the parts: the data is files"
             raise ConfigError(invalid("transform", "output_path", must_be, str(output_path)))
@@ -157,3 +158,12 @@ def output_folder(data: Any, output_path: str | os.PathLike[str] | None) -> Path
         must_be = "given for files that a pattern or a URL means"
         raise ConfigError(invalid("transform", "output_path", must_be, None))
     return default_output_dir(text)
+
+
+def _mounted(output_path: str | os.PathLike[str]) -> Path:
+    """A path to write to; a URL would become a folder of that name."""
+    text = os.path.expanduser(os.fspath(output_path))
+    if URL.match(text):
+        must_be = "a path of a mounted file system: URLs are only read"
+        raise ConfigError(invalid("transform", "output_path", must_be, text))
+    return Path(text)

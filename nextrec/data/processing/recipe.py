@@ -42,15 +42,27 @@ class Recipe:
             for name in (each.fit_inputs if each.role != "numeric" else each.inputs)
         )
 
-    def inputs_of(self, names: Iterable[str]) -> list[str]:
+    @property
+    def has_folds(self) -> bool:
+        """Whether rows that were fitted are transformed otherwise than others."""
+        return any(each.fit_inputs != each.inputs for each in self.transforms.values())
+
+    def inputs_of(self, names: Iterable[str], fitted: bool = False) -> list[str]:
         """Input columns that the columns ``names`` of a transformed table need.
 
         A name that no transform makes is a column that is carried along.
+
+        Args:
+            fitted: the data is the very data that was fitted.
         """
-        needed = (
-            self.transforms[name].inputs if name in self.transforms else (name,) for name in names
-        )
-        return _unique(name for inputs in needed for name in inputs)
+
+        def needed(name: str) -> tuple[str, ...]:
+            transform = self.transforms.get(name)
+            if transform is None:
+                return (name,)
+            return transform.fit_inputs if fitted else transform.inputs
+
+        return _unique(each for name in names for each in needed(name))
 
     def runnable(self, available: Collection[str], fitted: bool = False) -> dict[str, Transform]:
         """The transforms that data with these columns gets.

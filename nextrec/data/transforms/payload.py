@@ -62,8 +62,11 @@ def _without_arrays(value: Any, arrays: list[pa.Array]) -> Any:
     if isinstance(value, pa.ChunkedArray):
         value = pa.concat_arrays(value.chunks) if value.chunks else pa.array([], value.type)
     if isinstance(value, pa.Array):
-        arrays.append(value)
-        return {_ARRAY: len(arrays) - 1}
+        known = (place for place, each in enumerate(arrays) if each is value)
+        place = next(known, len(arrays))  # what stands in two places is written once
+        if place == len(arrays):
+            arrays.append(value)
+        return {_ARRAY: place}
     if isinstance(value, dict):
         return {key: _without_arrays(each, arrays) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -7,7 +7,9 @@ import inspect
 
 import pytest
 
-from nextrec.cli.config import ENTRIES, CompileSection, FitSection, TrainConfig
+from nextrec.cli.config import COLUMNS, ENTRIES, CompileSection, FitSection, TrainConfig
+from nextrec.cli.processing import ADDERS
+from nextrec.data.preprocessor import DataProcessor
 from nextrec.features import FEATURE_KINDS
 
 MISSING = dataclasses.MISSING
@@ -35,9 +37,23 @@ def test_fit_has_the_options_of_fit():
 
     fields = {each.name: each.default for each in dataclasses.fields(FitOptions)}
     elsewhere = {"validation_split", "split_by", "split_column"}  # they stand under data
-    objects = {"callbacks", "resume"}  # --resume
+    objects = {"callbacks", "resume", "processor"}  # --resume, and a section of its own
     section = {name: each.default for name, each in FitSection.model_fields.items()}
     assert section == {k: v for k, v in fields.items() if k not in elsewhere | objects}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_columns_have_the_arguments_of_the_processor(kind):
+    parameters = dict(inspect.signature(getattr(DataProcessor, ADDERS[kind])).parameters)
+    parameters.pop("self")
+    parameters.pop("pad_value", None)  # 0 is all it can be
+    entry = COLUMNS[kind].model_fields
+    assert set(entry) == set(parameters)
+    for name, parameter in parameters.items():
+        assert entry[name].is_required() == (parameter.default is parameter.empty), name
+        if not entry[name].is_required():
+            default = parameter.default
+            assert entry[name].default == (list(default) if name == "parts" else default), name
 
 
 def test_compile_has_the_arguments_of_compile():
@@ -71,7 +87,9 @@ def test_null_means_absent_unless_it_means_something():
 
 def test_the_schema_describes_every_section():
     schema = TrainConfig.model_json_schema()
-    assert set(schema["properties"]) == {"data", "features", "model", "compile", "fit", "output"}
+    assert set(schema["properties"]) == {
+        "data", "processor", "features", "model", "compile", "fit", "output"
+    }  # fmt: skip
     assert schema["required"] == ["data", "features", "model"]
     definitions = schema["$defs"]
     assert definitions["FitSection"]["properties"]["epochs"]["minimum"] == 1

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from nextrec.cli.guess import Guess, choose_targets, guess, share_tables, task_of
-from nextrec.cli.profile import Profile, profile_columns
+from nextrec.data.profile import Profile, profile_columns
 from nextrec.errors import ConfigError
 
 

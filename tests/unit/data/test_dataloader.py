@@ -77,6 +77,9 @@ def test_options_reach_the_loader(features: FeatureSet) -> None:
     loader = maker_of(features).create_dataloader(COLUMNS, 3, seed=5, drop_last=True)
     assert isinstance(loader, BatchLoader)
     assert (loader.seed, loader.shuffle, len(loader)) == (5, True, 2)
+    shared = maker_of(features).create_dataloader(COLUMNS, 2, shuffle=False, rank=1, world_size=2)
+    items = [batch.features["item"].tolist() for batch in shared]
+    assert items == [COLUMNS["item"][1:5:2], COLUMNS["item"][5::2]]
     default = maker_of(features).create_dataloader(COLUMNS)
     assert (default.batch_size, default.seed) == (32, torch.initial_seed())  # type: ignore[attr-defined]
 
@@ -132,3 +135,17 @@ def test_it_keeps_the_lists_it_was_given() -> None:
     assert maker.target_columns == ["y"]
     assert maker.id_columns == ["u"]
     assert maker.features.names == ("s", "h", "d")
+
+
+def test_options_reach_the_stream(any_files: Any, features: FeatureSet) -> None:
+    maker = maker_of(features)
+    options = {"load_full": False, "seed": 5, "drop_last": True}
+    loader = maker.create_dataloader(any_files, 2, buffer_rows=5, threads=0, **options)
+    assert isinstance(loader, StreamLoader)
+    assert (loader.seed, loader.shuffle, len(loader)) == (5, True, 3)
+    assert (loader.buffer_rows, loader.threads) == (6, 0)
+    ranks = [
+        maker.create_dataloader(any_files, 2, rank=rank, world_size=2, **options)
+        for rank in range(2)
+    ]
+    assert [len(rank) for rank in ranks] == [1, 1]

@@ -39,9 +39,9 @@ def test_bundle_equals_the_published_files(shared_data):
 
 
 def test_terms_of_use_travel_with_the_data():
-    from nextrec.data.datasets import _FOLDER
+    from nextrec.data.datasets.movielens import BUNDLED
 
-    terms = (_FOLDER / "README.txt").read_text(encoding="utf-8")
+    terms = (BUNDLED / "README.txt").read_text(encoding="utf-8")
     assert "commercial" in terms
     assert "Harper and Joseph A. Konstan" in terms
 

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from nextrec.data.files import file_kind, find_files, require_columns
+from nextrec.data.files import (
+    Unchanged,
+    file_kind,
+    find_files,
+    list_files,
+    reading,
+    require_columns,
+)
 from nextrec.errors import DataError
 
 
@@ -43,7 +50,15 @@ def test_a_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("a.csv", "csv"), ("a.CSV.GZ", "csv"), ("b.v2.parquet", "parquet"), ("c.pq", "parquet")],
+    [
+        ("a.csv", "csv"),
+        ("a.CSV.GZ", "csv"),
+        ("b.v2.parquet", "parquet"),
+        ("c.pq", "parquet"),
+        ("d.tsv", "csv"),
+        ("e.csv.zst", "csv"),
+        ("f.tsv.bz2", "csv"),
+    ],
 )
 def test_the_suffix_tells_the_kind(name: str, kind: str) -> None:
     assert file_kind(name) == kind
@@ -91,3 +106,29 @@ def test_a_wanted_column_must_be_there_once() -> None:
     require_columns(["a"], ["a", "b", "b"], "the data")
     with pytest.raises(DataError, match="the data has several columns named 'b'"):
         require_columns(["b"], ["a", "b", "b"], "the data")
+
+
+def test_a_stated_kind_takes_files_of_any_name(folder: Path) -> None:
+    found = [file.location.name for file in list_files(folder, "csv")]
+    assert found == ["README.md", "a.parquet", "b.parquet"]
+
+
+def test_a_file_must_stay_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a\n1\n")
+    unchanged = Unchanged(path)
+    unchanged.check()
+    unchanged.check()
+    path.write_text("a\n12\n")
+    with pytest.raises(DataError, match=r"a\.csv' changed while it was being read, from 4 to 5"):
+        unchanged.check()
+
+
+def test_a_broken_reader_is_told_of_not_wrapped(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), reading(tmp_path, "csv"):
+        raise ZeroDivisionError
+    with (
+        pytest.raises(DataError, match=r"a' \(row group 3\) can't be read as parquet: cut"),
+        reading(Path("a"), "parquet", "row group 3"),
+    ):
+        raise EOFError("cut")

@@ -8,13 +8,17 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from nextrec.data.prefetch import in_order
 from nextrec.data.sources import (
+    FileOptions,
     column_names,
     exact_chunks,
     frame_kind,
+    open_source,
     read_table_of,
     scan,
     source_of_type,
@@ -190,3 +194,86 @@ def test_a_stated_type_holds_whatever_the_name(tmp_path: Path) -> None:
     assert source_of_type([tmp_path / "data.txt"], "csv").read(["a"]).to_pydict() == {"a": [1]}
     with pytest.raises(ConfigError, match="`file_type` must be one of csv, parquet; got 'cvs'"):
         source_of_type([tmp_path / "data.txt"], "cvs")
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2, 8])
+def test_units_of_every_form_have_every_row_once(any_form: Any, threads: int) -> None:
+    source = open_source(any_form)
+    units = source.units(["weight", "item"])
+    pairs = list(source.jobs(["weight", "item"]))
+    assert [unit for unit, _ in pairs] == units
+    assert [unit.first_row for unit in units] == [
+        sum(each.rows for each in units[:place]) for place in range(len(units))
+    ]
+    tables = list(in_order((job for _, job in pairs), threads, 2))
+    assert [table.num_rows for table in tables] == [unit.rows for unit in units]
+    assert all(table.column_names == ["weight", "item"] for table in tables)
+    assert [item for table in tables for item in table["item"].to_pylist()] == ITEM
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    (tmp_path / "census.data").write_text("1;a b\n2;c\n3\n")
+    return tmp_path / "census.data"
+
+
+def test_options_of_files_are_passed_on(odd: Path) -> None:
+    options: FileOptions = {
+        "on_bad": "skip",
+        "delimiter": ";",
+        "column_names": ["n", "t"],
+        "file_type": "csv",
+    }
+    assert column_names(odd, **options) == ["n", "t"]
+    assert read_table_of(odd, ["t"], **options).to_pydict() == {"t": ["a b", "c"]}
+    assert [b.to_pydict() for b in scan(odd, **options)] == [{"n": [1, 2], "t": ["a b", "c"]}]
+    source = open_source(odd, **options)
+    assert source.counts(["n"]) == [2]
+    with pytest.raises(DataError, match="a data file must end in"):
+        open_source(odd)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"on_bad": "skpi"},
+            r"`on_bad` must be one of error, skip; got 'skpi'.* 'skip'",
+        ),
+        (
+            {"file_type": "cvs"},
+            r"`file_type` must be one of csv, parquet; got 'cvs'.* 'csv'",
+        ),
+        ({"delimiter": ",,"}, "`delimiter` must be one ASCII character"),
+        ({"delimiter": '"'}, "`delimiter` must be one ASCII character"),
+        ({"delimiter": ""}, "`delimiter` must be one ASCII character"),
+        ({"column_names": []}, "`column_names` must be a list of different names"),
+        ({"column_names": ["a", "a"]}, "`column_names` must be a list of different names"),
+        ({"column_names": "ab"}, "`column_names` must be a list of different names"),
+    ],
+    ids=str,
+)
+def test_unknown_values_of_options_are_refused(
+    odd: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_source(odd, **options)
+
+
+def test_options_for_other_data_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`delimiter` is for paths of files"):
+        open_source({"a": [1]}, delimiter=";")
+    with pytest.raises(ConfigError, match="`file_type` is for paths of files"):
+        open_source({"a": [1]}, file_type="csv")
+    source = open_source({"a": [1]}, on_bad="skip")  # nothing in memory is bad
+    with pytest.raises(ConfigError, match="`on_bad` is for paths of files"):
+        open_source(source, on_bad="skip")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(ConfigError, match="`column_names` is for CSV files; these are Parquet"):
+        open_source(tmp_path / "a.parquet", column_names=["b"])
+    assert open_source(source) is source
+
+
+def test_tables_in_memory_have_rows_without_columns() -> None:
+    for data in (pd.DataFrame({"a": [1, 2]}), pl.DataFrame({"a": [1, 2]}), {"a": [1, 2]}):
+        assert open_source(data).counts([]) == [2]

@@ -83,11 +83,23 @@ def test_columns_are_ids_then_predictions() -> None:
     }
 
 
-def test_rows_come_in_pieces_of_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+def pieces_of(data: Any, batch: int, chunk: int) -> list[list[int]]:
     model = nextrec.DCN(sparse_features=[SparseFeature("user", 5)], id_columns="row")
+    source = prediction.inputs.opened(data)
+    parts = prediction._parts(model, source, batch, chunk, True, None)
+    return [piece["row"].to_pylist() for piece in prediction._pieces(model, parts)]
+
+
+def test_rows_come_in_pieces_of_the_chunk() -> None:
     data = {"user": [1, 2, 3, 4, 0], "row": [10, 11, 12, 13, 14]}
-    pieces = list(prediction._pieces(model, prediction.inputs.opened(data), 2, 3, True))
-    assert [piece["row"].to_pylist() for piece in pieces] == [[10, 11, 12], [13, 14]]
+    assert pieces_of(data, 2, 3) == [[10, 11, 12], [13, 14]]
+
+
+def test_small_units_are_joined_until_they_fill_a_batch(tmp_path: Path) -> None:
+    data = pa.table({"user": [1, 2, 3, 4, 0], "row": [10, 11, 12, 13, 14]})
+    pq.write_table(data, tmp_path / "a.parquet", row_group_size=1)
+    assert pieces_of(tmp_path, 2, 3) == [[10, 11], [12, 13], [14]]
+    assert pieces_of(tmp_path, 4, 3) == [[10, 11, 12], [13, 14]]
 
 
 def test_empty_data_is_refused() -> None:

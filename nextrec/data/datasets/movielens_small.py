@@ -2,7 +2,7 @@
 
 100,836 ratings of 9,724 movies by 610 users. The data is GroupLens's, under its own terms: research
 use only, no commercial use without permission. The terms lie beside the data
-(``_bundled/movielens_small/README.txt``); work that uses the data must cite
+(``nextrec/data/_bundled/movielens_small/README.txt``); work that uses the data must cite
 
     F. Maxwell Harper and Joseph A. Konstan. The MovieLens Datasets: History and Context.
     ACM Transactions on Interactive Intelligent Systems 5 (4), 2015.
@@ -12,22 +12,18 @@ use only, no commercial use without permission. The terms lie beside the data
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from nextrec.data.datasets.dataset import Check
+from nextrec.data.datasets.encoding import encode, lists_of, vocab_size, vocabulary_of
+from nextrec.data.datasets.folder import Folder
+from nextrec.data.datasets.movielens import read_movielens_small
 from nextrec.errors import ConfigError, invalid
-from nextrec.features import UNKNOWN_ID, FeatureSet, SequenceFeature, SparseFeature
-
-_FOLDER = Path(__file__).parent / "_bundled" / "movielens_small"
-_NO_GENRES = "(no genres listed)"
-_YEAR = r"\((\d{4})(?:\W\d{0,4})?\)\s*$"
-"""The last bracket of a title; of a span such as (2006-2007) the first year."""
+from nextrec.features import FeatureSet, SequenceFeature, SparseFeature
 
 LIKED = 4.0
 """A rating of at least so many stars is a like, the positive label."""
@@ -44,8 +40,12 @@ class MovieLensSmall(NamedTuple):
     """``movie_id``, ``title``, ``genres`` (an array of names), ``year`` (may be missing)."""
 
 
-def load_movielens_small() -> MovieLensSmall:
-    """Read the bundled ratings and movies.
+def load_movielens_small(folder: Folder | None = None, check: Check = "warn") -> MovieLensSmall:
+    """Read the bundled ratings and movies, or those of a folder with GroupLens's own files.
+
+    Args:
+        folder: holds ``ratings.csv`` and ``movies.csv``; ``None``: the bundled files.
+        check: what to do when the published counts differ; see :func:`load`.
 
     >>> ratings, movies = load_movielens_small()
     >>> len(ratings), len(movies)
@@ -54,27 +54,8 @@ def load_movielens_small() -> MovieLensSmall:
     >>> print(title, list(genres)[:2], year)
     Toy Story (1995) ['Adventure', 'Animation'] 1995
     """
-    ratings = pq.read_table(_FOLDER / "ratings.parquet").to_pandas()
-    table = pq.read_table(_FOLDER / "movies.parquet").combine_chunks()
-    movies = table.select(["movie_id", "title"]).to_pandas()
-    movies["genres"] = _split_genres(table["genres"].chunk(0)).to_pandas()
-    year = movies["title"].str.extract(_YEAR, expand=False)
-    movies["year"] = pd.to_numeric(year).astype("Int64")
-    return MovieLensSmall(ratings, movies)
-
-
-def _split_genres(joined: pa.StringArray) -> pa.ListArray:
-    """``"Drama|War"`` to ``["Drama", "War"]``, and the mark of no genres to ``[]``."""
-    lists = pc.split_pattern(joined, "|")
-    names, rows = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
-    real = pc.not_equal(names, _NO_GENRES)
-    counts = np.bincount(rows[real.to_numpy(zero_copy_only=False)], minlength=len(joined))
-    return _lists(counts, names.filter(real))
-
-
-def _lists(lengths: np.ndarray, values: np.ndarray | pa.Array) -> pa.ListArray:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+    data = read_movielens_small(folder, check)
+    return MovieLensSmall(data.frame("ratings"), data.frame("movies"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,7 @@ class MovieLensSchema:
     @property
     def vocab_sizes(self) -> dict[str, int]:
         """Table rows by feature."""
-        return {name: len(tokens) + UNKNOWN_ID + 1 for name, tokens in self.vocabularies.items()}
+        return {name: vocab_size(tokens) for name, tokens in self.vocabularies.items()}
 
     def features(self, embedding_dim: int = 16) -> FeatureSet:
         """The task's features, every one ``embedding_dim`` wide; history reads the movie table."""
@@ -155,20 +136,20 @@ def movielens_small_ctr(history_len: int = 20) -> MovieLensTask:
     genres = pa.array(movies["genres"])
     seen_genres = genres.take(pa.array(movie_rows[in_train])).flatten().to_pandas()
     vocabularies = {
-        "user": _vocabulary(events["user_id"][in_train]),
-        "movie": _vocabulary(events["movie_id"][in_train]),
-        "year": _vocabulary(years[in_train].dropna()),
-        "genres": _vocabulary(seen_genres),
+        "user": vocabulary_of(events["user_id"][in_train]),
+        "movie": vocabulary_of(events["movie_id"][in_train]),
+        "year": vocabulary_of(years[in_train]),
+        "genres": vocabulary_of(seen_genres),
     }
     schema = MovieLensSchema(vocabularies, history_len, int(movies["genres"].str.len().max()))
 
     liked = events["rating"].to_numpy() >= LIKED
     events["label"] = liked.astype(np.float32)
-    events["user"] = _encode(vocabularies["user"], events["user_id"])
-    events["movie"] = _encode(vocabularies["movie"], events["movie_id"])
-    events["year"] = _encode(vocabularies["year"], years)
-    genre_ids = _encode(vocabularies["genres"], genres.flatten().to_pandas())
-    genre_lists = _lists(movies["genres"].str.len().to_numpy(), genre_ids)
+    events["user"] = encode(vocabularies["user"], events["user_id"])
+    events["movie"] = encode(vocabularies["movie"], events["movie_id"])
+    events["year"] = encode(vocabularies["year"], years)
+    genre_ids = encode(vocabularies["genres"], genres.flatten().to_pandas())
+    genre_lists = lists_of(movies["genres"].str.len().to_numpy(), genre_ids)
     events["genres"] = genre_lists.take(pa.array(movie_rows)).to_pandas()
     events["history"] = _liked_before(events, liked, history_len).to_pandas()
     train = events[in_train].reset_index(drop=True)
@@ -180,15 +161,6 @@ def _is_early(users: np.ndarray) -> np.ndarray:
     _, first, counts = np.unique(users, return_index=True, return_counts=True)
     position = np.arange(len(users)) - np.repeat(first, counts)
     return position < np.repeat(np.floor(TRAIN_SHARE * counts), counts)
-
-
-def _vocabulary(tokens: pd.Series) -> pd.Index:
-    return pd.Index(tokens.unique()).sort_values()
-
-
-def _encode(vocabulary: pd.Index, tokens: pd.Series) -> np.ndarray:
-    # `get_indexer` answers -1 for a token that it lacks, which becomes the unknown id.
-    return vocabulary.get_indexer(pd.Index(tokens)) + UNKNOWN_ID + 1
 
 
 def _liked_before(events: pd.DataFrame, liked: np.ndarray, history_len: int) -> pa.ListArray:
@@ -203,7 +175,7 @@ def _liked_before(events: pd.DataFrame, liked: np.ndarray, history_len: int) -> 
     lengths = stop - start
     ends = np.cumsum(lengths)
     places = np.arange(ends[-1]) + np.repeat(stop - ends, lengths)
-    return _lists(lengths, events["movie"].to_numpy()[liked][places])
+    return lists_of(lengths, events["movie"].to_numpy()[liked][places])
 
 
 def bias_baseline(

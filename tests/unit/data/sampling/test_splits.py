@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextrec.data.sampling import sample_unseen, split
+from nextrec.data.sampling import split, split3
 from nextrec.errors import ConfigError, DataError
 
 
@@ -185,48 +187,139 @@ def test_bad_arguments_are_refused(arguments: Any, error: type, message: str) ->
         split(*arguments)
 
 
-class TestUnseen:
+class TestCut:
+    @pytest.mark.parametrize(
+        ("times", "at"),
+        [
+            (np.array([5, 1, 3]), 3),
+            (np.array([5, 1, 3]), 2.5),
+            (np.array([5, 1, 3], dtype=np.uint64) + np.uint64(2**63), 2**63 + 3),
+            (np.array([0.5, 0.1, 0.3]), 0.3),
+            (pd.to_datetime(["2024-03-01", "2024-01-01", "2024-02-01"]), "2024-02-01"),
+            (pd.to_datetime(["2024-03-01", "2024-01-01", "2024-02-01"]), datetime(2024, 1, 31, 23)),
+            (
+                pd.to_datetime(["2024-03-01", "2024-01-01", "2024-02-01"], utc=True),
+                "2024-02-01T01:00+01:00",
+            ),
+            ([date(2024, 3, 1), date(2024, 1, 1), date(2024, 2, 1)], date(2024, 2, 1)),
+            ([date(2024, 3, 1), date(2024, 1, 1), date(2024, 2, 1)], "2024-01-15"),
+            (["c", "a", "b"], "b"),
+        ],
+    )
+    def test_rows_of_that_time_or_later_are_tested_on(self, times: Any, at: Any) -> None:
+        train, test = split(3, method="time", values=times, at=at)
+        assert train.tolist() == [1]
+        assert test.tolist() == [0, 2]
+
+    def test_integers_beyond_floats_are_compared_exactly(self) -> None:
+        times = np.array([2**53, 2**53 + 1])
+        assert split(2, method="time", values=times, at=2**53 + 1)[1].tolist() == [1]
+
+    @pytest.mark.parametrize(
+        ("times", "at"),
+        [
+            ([1, 2], "2"),
+            ([1, 2], True),
+            ([date(2024, 1, 1), date(2024, 1, 2)], 2),
+            ([datetime(2024, 1, 1), datetime(2024, 1, 2)], "tomorrow or so"),
+            ([datetime(2024, 1, 1), datetime(2024, 1, 2)], "2024-01-02T00:00+00:00"),
+            (["a", "b"], 1),
+        ],
+    )
+    def test_a_cut_of_another_kind_is_refused(self, times: Any, at: Any) -> None:
+        with pytest.raises(ConfigError, match="split: `at` must be a time like those of"):
+            split(2, method="time", values=times, at=at)
+
+    def test_a_cut_beyond_all_rows_leaves_one_side_empty(self) -> None:
+        with pytest.raises(DataError, match=r"leaves 2 row.* to train on and 0 to test on"):
+            split(2, method="time", values=[1, 2], at=3)
+
+
+class TestLastN:
     @given(
-        pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 11)), max_size=50),
-        count=st.integers(1, 12),
+        users=st.lists(st.integers(0, 4), min_size=2, max_size=40),
+        n=st.integers(1, 4),
+    )
+    def test_by_a_loop(self, users: list[int], n: int) -> None:
+        expected = []
+        for user in set(users):
+            rows = [row for row, who in enumerate(users) if who == user]
+            expected += rows[max(1, len(rows) - n) :]
+        if not expected:
+            return
+        _, test = split(len(users), method="leave_last_out", groups=users, n=n)
+        assert test.tolist() == sorted(expected)
+
+
+class TestThreeWays:
+    @given(
+        events=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), min_size=8, max_size=60),
+        method=st.sampled_from(["random", "group", "time", "user_time", "leave_last_out"]),
         seed=st.integers(0, 3),
     )
-    def test_every_draw_is_unseen_and_different(
-        self, pairs: list[tuple[int, int]], count: int, seed: int
+    def test_sides_are_a_partition_and_the_test_rows_those_of_two_ways(
+        self, events: list[tuple[int, int]], method: Any, seed: int
     ) -> None:
-        users = np.array([user for user, _ in pairs], dtype=np.int64)
-        items = np.array([item for _, item in pairs], dtype=np.int64)
-        rows = np.array([0, 1, 2, 3, 4, 4, 0])
-        random = np.random.default_rng(seed)
-        drawn = sample_unseen(rows, users, items, 12, count, random)
-        assert drawn.shape == (7, count)
-        for user, row in zip(rows, drawn, strict=True):
-            unseen = set(range(12)) - {item for who, item in pairs if who == user}
-            real = row[row >= 0].tolist()
-            assert len(real) == len(set(real)) == min(count, len(unseen))
-            assert set(real) <= unseen
-            assert (row[len(real) :] == -1).all()
+        users, times = (np.array(each) for each in zip(*events, strict=True))
+        options: Any = {"seed": seed}
+        if method == "group":
+            options["values"] = users
+        if method in ("time", "user_time", "leave_last_out"):
+            options["values"] = times
+        if method in ("user_time", "leave_last_out"):
+            options["groups"] = users
+        try:
+            train, valid, test = split3(len(events), (0.5, 0.25, 0.25), method, **options)
+        except DataError:
+            return
+        assert sorted([*train, *valid, *test]) == list(range(len(events)))
+        for side in (train, valid, test):
+            assert (np.diff(side) > 0).all()
+        assert test.tolist() == split(len(events), 0.25, method, **options)[1].tolist()
+        if method == "group":
+            sides = [set(users[side]) for side in (train, valid, test)]
+            assert sum(map(len, sides)) == len(set.union(*sides))
+        if method == "time":
+            assert times[train].max() < times[valid].min()
+            assert times[valid].max() < times[test].min()
+        if method in ("user_time", "leave_last_out"):
+            when = times * len(times) + np.arange(len(times))
+            for user in set(users):
+                parts = [when[side[users[side] == user]] for side in (train, valid, test)]
+                ordered = [part for part in parts if len(part)]
+                assert all(a.max() < b.min() for a, b in pairwise(ordered))
 
-    def test_every_unseen_item_is_as_likely_at_every_place(self) -> None:
-        rows = np.zeros(60_000, dtype=np.int64)
-        seen = np.array([0, 2, 3, 7])
-        random = np.random.default_rng(0)
-        drawn = sample_unseen(rows, np.zeros(4, dtype=int), seen, 9, 3, random)
-        unseen = [1, 4, 5, 6, 8]
-        for place in range(3):
-            counts = np.bincount(drawn[:, place], minlength=9)
-            assert counts[seen].sum() == 0
-            # 12,000 expected of each; five standard deviations are 490.
-            np.testing.assert_allclose(counts[unseen], 12_000, atol=490)
-        together = np.bincount(drawn[:, 0] * 9 + drawn[:, 1], minlength=81)
-        pairs = [one * 9 + other for one in unseen for other in unseen if one != other]
-        np.testing.assert_allclose(together[pairs], 3_000, atol=270)
+    def test_shares_are_met(self) -> None:
+        for method, options in (("random", {}), ("time", {"values": np.arange(1000)})):
+            sides = split3(1000, method=method, **options)
+            assert [len(side) for side in sides] == [800, 100, 100]
 
-    def test_the_seed_decides(self) -> None:
-        none = np.array([], dtype=np.int64)
+    def test_last_for_test_last_but_one_for_validation(self) -> None:
+        users = ["a", "b", "a", "b", "a", "c"]
+        train, valid, test = split3(6, method="leave_last_out", groups=users)
+        assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 1, 5], [2], [3, 4])
+        train, valid, test = split3(6, method="leave_last_out", groups=["a"] * 6, n=2)
+        assert (train.tolist(), valid.tolist(), test.tolist()) == ([0, 1], [2, 3], [4, 5])
 
-        def draw(seed: int) -> list[list[int]]:
-            random = np.random.default_rng(seed)
-            return sample_unseen(np.array([0, 0]), none, none, 100, 5, random).tolist()
+    def test_two_cuts(self) -> None:
+        sides = split3(5, method="time", values=[1, 5, 3, 4, 2], at=(3, 5))
+        assert [side.tolist() for side in sides] == [[0, 4], [2, 3], [1]]
 
-        assert draw(1) == draw(1) != draw(2)
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"fractions": 0.2}, ConfigError, "three positive shares"),
+            ({"fractions": (0.8, 0.2)}, ConfigError, "three positive shares"),
+            ({"fractions": (0.8, 0.2, 0.0)}, ConfigError, "three positive shares"),
+            ({"fractions": (0.8, 0.1, 0.2)}, ConfigError, "three positive shares"),
+            ({"method": "time", "values": range(9), "at": 3}, ConfigError, "two times"),
+            ({"at": (1, 2)}, ConfigError, "`at` must be given for method 'time' only"),
+            ({"method": "time", "values": range(9), "at": (9, 5)}, DataError, "0 to validate on"),
+            ({"method": "leave_last_out", "groups": [1] * 2 + [2] * 7, "n": 0}, ConfigError, "`n`"),
+            ({"n": 2}, ConfigError, "`n` must be left alone for method 'random'"),
+            ({"method": "leave_last_out", "groups": range(9)}, DataError, "of 9; both sides"),
+        ],
+    )
+    def test_bad_arguments_are_refused(self, options: Any, error: type, message: str) -> None:
+        with pytest.raises(error, match=message):
+            split3(9, **options)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nextrec.cli import profile
-from nextrec.cli.profile import Profile, profile_columns
+from nextrec.data import profile
+from nextrec.data.profile import Profile, profile_columns
 
 
 def profiled(values, rows: int = 2, data_type: pa.DataType | None = None) -> Profile:

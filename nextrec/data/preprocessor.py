@@ -1,0 +1,744 @@
+"""DataProcessor: from raw columns to the numbers and ids that models take, and back to features.
+
+Describe each column once, fit, and transform data of any size::
+
+    processor = DataProcessor()
+    processor.add_numeric_feature("price", scaler="robust")
+    processor.add_sparse_feature("item", min_frequency=2)
+    processor.add_sequence_feature("history", vocabulary="item", max_len=50)
+    processor.add_target("click")
+    train = processor.fit_transform(frame, return_dict=False)
+    features = processor.features(embedding_dim=16)
+
+Ids: 0 padding, 1 unknown or missing, tokens from 2. Fitting is a merge of states (see
+:mod:`nextrec.data.transforms.base`), so threads, files and Spark give the same processor.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from nextrec.data.processing import local, results, saved
+from nextrec.data.processing.fit import check_shared, extend, learn
+from nextrec.data.processing.rates import Rates, warn_of
+from nextrec.data.processing.recipe import Recipe
+from nextrec.data.processing.summary import summary_frame, summary_text
+from nextrec.data.sources import frame_kind
+from nextrec.data.transforms import (
+    Bucketize,
+    Cross,
+    DatetimePart,
+    Encode,
+    EncodeSequence,
+    Hash,
+    IsMissing,
+    Scale,
+    Target,
+    TargetEncode,
+    Transform,
+)
+from nextrec.errors import ConfigError, NotFittedError, invalid, unknown_option
+from nextrec.features import FeatureSet, FeatureSpecMixin
+
+logger = logging.getLogger("nextrec")
+
+Missing = Literal["fill", "error"]
+Engine = Literal["local", "spark"]
+ENGINES = ("local", "spark")
+FORMATS = ("csv", "parquet")
+
+
+class DataProcessor(FeatureSpecMixin):
+    """Learns what columns hold, and turns them into what models take.
+
+    Args:
+        warn_above: a column whose unknown or missing share in transformed data exceeds that of the
+            fitted data by more than this is told in the log.
+        threads: for fitting and transforming; ``None``: one a core. The result is the same.
+        engine: ``"local"``, or ``"spark"`` for paths that a Spark session can read; a Spark
+            DataFrame is always worked on by Spark.
+
+    >>> processor = DataProcessor()
+    >>> processor.add_sparse_feature("item")
+    >>> processor.add_target("click")
+    >>> data = processor.fit_transform({"item": ["b", "a", "b"], "click": [1, 0, 1]})
+    >>> data["item"].tolist(), data["click"].tolist()
+    ([3, 2, 3], [1.0, 0.0, 1.0])
+    >>> processor.transform({"item": ["a", "new", None]})["item"].tolist()
+    [2, 1, 1]
+    """
+
+    def __init__(
+        self, warn_above: float = 0.05, threads: int | None = None, engine: Engine = "local"
+    ) -> None:
+        if engine not in ENGINES:
+            raise ConfigError(unknown_option("DataProcessor", "engine", ENGINES, engine))
+        if threads is not None and (not isinstance(threads, int) or threads < 0):
+            must_be = "an integer of at least 0, or None"
+            raise ConfigError(invalid("DataProcessor", "threads", must_be, threads))
+        self.warn_above = warn_above
+        self.threads = threads
+        self.engine = engine
+        self.transforms: dict[str, Transform] = {}
+        self._folded_by_all: set[str] = set()
+        """Target encodings whose folds all other input columns make."""
+        self.is_fitted = False
+        self._lock = threading.Lock()
+        self._counters: list[Rates] = []
+        self.fit_rates = Rates()
+        """What was missing in the data that was fitted."""
+        self.rates = Rates()
+        """What was missing and unknown in the data that was last transformed."""
+
+    # -- describing columns ---------------------------------------------------------------------
+
+    def add_numeric_feature(
+        self,
+        name: str,
+        scaler: str | None = "standard",
+        fill_na: float | str | None = None,
+        *,
+        column: str | None = None,
+        missing: Missing = "fill",
+        clip: tuple[float, float] | None = None,
+    ) -> None:
+        """A column of numbers, scaled to float32.
+
+        Args:
+            name: the output column.
+            scaler: ``standard, minmax, robust, maxabs, log, quantile, none``.
+            fill_na: what missing values become before scaling: a number, ``mean`` (default),
+                ``median``, ``min`` or ``max`` of the fitted values.
+            column: the input column; default ``name``.
+            missing: ``error`` refuses missing values instead.
+            clip: bounds of the scaled values.
+        """
+        self._add(Scale(name, column, scaler, fill_na, missing, clip))
+
+    def add_bucket_feature(
+        self,
+        name: str,
+        method: Literal["equal_width", "equal_frequency", "edges"] = "equal_width",
+        num_buckets: int = 10,
+        edges: Sequence[float] | None = None,
+        *,
+        column: str | None = None,
+        missing: Missing = "fill",
+    ) -> None:
+        """A column of numbers as ids of intervals; a missing value is the unknown id."""
+        self._add(Bucketize(name, column, method, num_buckets, edges, missing))
+
+    def add_missing_indicator(self, name: str, column: str) -> None:
+        """1 where ``column`` is missing, else 0."""
+        self._add(IsMissing(name, column))
+
+    def add_sparse_feature(
+        self,
+        name: str,
+        encode_method: Literal["label", "hash"] = "label",
+        hash_size: int | None = None,
+        fill_na: str = "<UNK>",
+        *,
+        column: str | None = None,
+        min_frequency: int = 1,
+        max_size: int | None = None,
+        num_unknown: int = 1,
+        vocabulary: str | None = None,
+        missing: Missing = "fill",
+        seed: int = 0,
+    ) -> None:
+        """A column of categories as ids.
+
+        Args:
+            name: the output column.
+            encode_method: ``label`` learns a vocabulary, ``hash`` needs none.
+            hash_size: rows of the table of hashed ids, padding and unknown among them.
+            fill_na: the category of missing values; ``<UNK>``: the unknown id.
+            column: the input column; default ``name``.
+            min_frequency: rarer tokens are unknown.
+            max_size: most tokens of the vocabulary; the most frequent stay.
+            num_unknown: ids among which unknown tokens are spread by their hash.
+            vocabulary: name under which columns share one vocabulary and one table.
+            missing: ``error`` refuses missing values.
+            seed: of the hash.
+        """
+        self._check_method(name, encode_method, hash_size)
+        if encode_method == "hash":
+            self._refuse_label_options(name, min_frequency, max_size, num_unknown, vocabulary)
+            self._add(Hash(name, column, hash_size, seed, fill_na, missing))
+        else:
+            self._add(
+                Encode(
+                    name, column, min_frequency, max_size, num_unknown, fill_na, missing, vocabulary
+                )
+            )
+
+    def add_cross_feature(
+        self,
+        name: str,
+        columns: Sequence[str],
+        encode_method: Literal["label", "hash"] = "hash",
+        hash_size: int | None = None,
+        *,
+        min_frequency: int = 1,
+        max_size: int | None = None,
+        num_unknown: int = 1,
+        missing: Missing = "fill",
+        seed: int = 0,
+    ) -> None:
+        """The combination of several columns as one category."""
+        self._check_method(name, encode_method, hash_size)
+        self._add(
+            Cross(
+                name,
+                tuple(columns),
+                encode_method=encode_method,
+                hash_size=hash_size,
+                seed=seed,
+                min_frequency=min_frequency,
+                max_size=max_size,
+                num_unknown=num_unknown,
+                missing=missing,
+            )
+        )
+
+    def add_datetime_feature(
+        self,
+        name: str,
+        parts: Sequence[str] = ("hour", "weekday"),
+        *,
+        column: str | None = None,
+        format: str | None = None,
+        unit: Literal["s", "ms", "us", "ns"] = "s",
+        timezone: str | None = None,
+        missing: Missing = "fill",
+    ) -> None:
+        """Parts of a moment, each in a column ``<name>_<part>``.
+
+        Args:
+            name: beginning of the output columns' names.
+            parts: see :class:`~nextrec.data.transforms.DatetimePart`.
+            column: the input column; default ``name``.
+            format: of text that is not ISO 8601, as for ``strptime``.
+            unit: of numbers, which count from 1970.
+            timezone: of the parts, such as ``Europe/Berlin``; default UTC.
+        """
+        source = name if column is None else column
+        made = [
+            DatetimePart(f"{name}_{part}", source, part, format, unit, timezone, missing)
+            for part in ([parts] if isinstance(parts, str) else parts)
+        ]
+        for each in made:
+            self._add(each)
+
+    def add_target_encoding(
+        self,
+        name: str,
+        target: str,
+        columns: str | Sequence[str],
+        smoothing: float | Literal["auto"] = "auto",
+        folds: int = 5,
+        *,
+        fold_by: str | Sequence[str] | None = None,
+        seed: int = 0,
+        missing: Missing = "fill",
+    ) -> None:
+        """The mean label of a category, learned so that no row sees its own label.
+
+        ``fit_transform`` gives every row the mean of the other folds, ``transform`` that of all
+        fitted rows. A row's fold follows from its values in ``fold_by`` (default: all other
+        columns that are described here), so equal rows share a fold.
+        """
+        keys = (columns,) if isinstance(columns, str) else tuple(columns)
+        by = (fold_by,) if isinstance(fold_by, str) else None if fold_by is None else tuple(fold_by)
+        self._add(TargetEncode(name, target, keys, smoothing, folds, by, seed, missing))
+
+    def add_sequence_feature(
+        self,
+        name: str,
+        encode_method: Literal["label", "hash"] = "label",
+        hash_size: int | None = None,
+        max_len: int | None = 50,
+        pad_value: int = 0,
+        truncate: Literal["pre", "post"] = "pre",
+        separator: str = ",",
+        *,
+        column: str | None = None,
+        min_frequency: int = 1,
+        max_size: int | None = None,
+        num_unknown: int = 1,
+        vocabulary: str | None = None,
+        missing: Missing = "fill",
+        seed: int = 0,
+    ) -> None:
+        """A column of lists of tokens, or of text that holds such lists, as lists of ids.
+
+        Args:
+            max_len: most items kept; ``None``: as many as the longest fitted list has.
+            pad_value: 0, the padding id.
+            truncate: ``pre`` drops the oldest (first) items, ``post`` the newest.
+            separator: between the tokens of text.
+            vocabulary: name of a vocabulary shared with other columns, a sparse one for example.
+
+        The other arguments are those of :meth:`add_sparse_feature`.
+        """
+        self._check_method(name, encode_method, hash_size)
+        if pad_value != 0:
+            must_be = "0, the padding id of every table"
+            raise ConfigError(
+                invalid(f"sequence feature {name!r}", "pad_value", must_be, pad_value)
+            )
+        self._add(
+            EncodeSequence(
+                name,
+                column,
+                encode_method=encode_method,
+                hash_size=hash_size,
+                max_len=max_len,
+                truncate=truncate,
+                separator=separator,
+                min_frequency=min_frequency,
+                max_size=max_size,
+                num_unknown=num_unknown,
+                missing=missing,
+                vocabulary=vocabulary,
+                seed=seed,
+            )
+        )
+
+    def add_target(
+        self,
+        name: str,
+        target_type: Literal["binary", "multiclass", "regression"] = "binary",
+        label_map: Mapping[Any, int] | None = None,
+        *,
+        column: str | None = None,
+    ) -> None:
+        """A label column; a missing label stays missing, which means not observed."""
+        self._add(Target(name, column, target_type, label_map))
+
+    def add(self, transform: Transform) -> None:
+        """Any transform, your own too; it replaces an earlier one of that name."""
+        if not isinstance(transform, Transform):
+            raise ConfigError(invalid("DataProcessor", "transform", "a Transform", transform))
+        self._add(transform)
+
+    def _add(self, transform: Transform) -> None:
+        if not isinstance(transform.name, str) or not transform.name:
+            must_be = "a non-empty string"
+            raise ConfigError(invalid("DataProcessor", "name", must_be, transform.name))
+        self.transforms[transform.name] = transform
+        self._folded_by_all.discard(transform.name)
+        if isinstance(transform, TargetEncode) and transform.fold_by is None:
+            self._folded_by_all.add(transform.name)
+        self.is_fitted = False
+
+    @staticmethod
+    def _check_method(name: str, encode_method: str, hash_size: int | None) -> None:
+        owner = f"feature {name!r}"
+        if encode_method not in ("label", "hash"):
+            raise ConfigError(
+                unknown_option(owner, "encode_method", ("label", "hash"), encode_method)
+            )
+        if encode_method == "hash" and hash_size is None:
+            must_be = "given with `encode_method` 'hash'"
+            raise ConfigError(invalid(owner, "hash_size", must_be, None))
+        if encode_method == "label" and hash_size is not None:
+            must_be = "None with `encode_method` 'label'"
+            raise ConfigError(invalid(owner, "hash_size", must_be, hash_size))
+
+    @staticmethod
+    def _refuse_label_options(
+        name: str,
+        min_frequency: int,
+        max_size: int | None,
+        num_unknown: int,
+        vocabulary: str | None,
+    ) -> None:
+        given = {
+            "min_frequency": min_frequency != 1,
+            "max_size": max_size is not None,
+            "num_unknown": num_unknown != 1,
+            "vocabulary": vocabulary is not None,
+        }
+        wrong = [option for option, is_given in given.items() if is_given]
+        if wrong:
+            raise ConfigError(
+                f"feature {name!r}: `{wrong[0]}` shapes a vocabulary, which `encode_method` 'hash' "
+                "does not have."
+            )
+
+    # -- fitting --------------------------------------------------------------------------------
+
+    def fit(self, data: Any, chunk_size: int = 200_000) -> Self:
+        """Learn from data; all that was learned before is replaced.
+
+        Args:
+            data: anything tabular, paths of any size, or a Spark DataFrame.
+            chunk_size: rows that a thread works on at a time.
+
+        Raises:
+            DataError: a column is missing, or a value does not fit. The processor is then as it
+                was.
+        """
+        fresh = self._fresh()
+        recipe = Recipe(fresh)
+        states = self._engine(data).fit(recipe, data, self._chunk(chunk_size), self._threads)
+        learn(fresh, states)
+        self.transforms, self.fit_rates, self.rates = fresh, states.rates, Rates()
+        self.is_fitted = True
+        logger.info("DataProcessor: fitted %s columns on %s rows", len(fresh), states.rates.rows)
+        return self
+
+    def extend(self, data: Any, chunk_size: int = 200_000) -> dict[str, int]:
+        """Add the new tokens of further data to the vocabularies; every old id stays.
+
+        Scales, buckets and label maps stay as they are. Tables of trained models are then too
+        small for the new ids.
+
+        Returns:
+            Number of new tokens by output column.
+        """
+        self._require_fitted()
+        grown = {
+            name: each
+            for name, each in self.transforms.items()
+            if each.vocab_size is not None and each.role != "target"
+        }
+        copies = {name: self._copy(each) for name, each in grown.items()}
+        states = self._engine(data).fit(
+            Recipe(copies), data, self._chunk(chunk_size), self._threads
+        )
+        added = extend(copies, states)
+        self.transforms = {**self.transforms, **copies}
+        return added
+
+    def _fresh(self) -> dict[str, Transform]:
+        """Unfitted copies of all transforms, complete for fitting."""
+        if not self.transforms:
+            raise ConfigError("DataProcessor: no column is described; use the add_* methods.")
+        check_shared(self.transforms.values())
+        fresh: dict[str, Transform] = {
+            name: type(each)(**each.settings()) for name, each in self.transforms.items()
+        }
+        inputs = {each for one in fresh.values() if one.role != "target" for each in one.inputs}
+        for name, each in fresh.items():
+            if not isinstance(each, TargetEncode):
+                continue
+            if name in self._folded_by_all:
+                each.fold_by = sorted(inputs - {each.target})
+            label = fresh.get(each.target)
+            if isinstance(label, Target) and label.target_type == "multiclass":
+                must_be = "a binary target or a regression: classes have no mean"
+                raise ConfigError(invalid(f"feature {name!r}", "target", must_be, each.target))
+        return fresh
+
+    @staticmethod
+    def _copy(transform: Transform) -> Transform:
+        copy = type(transform)(**transform.settings())
+        copy.restore(transform.learned())
+        return copy
+
+    # -- transforming ---------------------------------------------------------------------------
+
+    def transform(
+        self,
+        data: Any,
+        return_dict: bool = True,
+        save_format: Literal["csv", "parquet"] | None = None,
+        output_path: str | os.PathLike[str] | None = None,
+        *,
+        chunk_size: int = 200_000,
+    ) -> Any:
+        """Replace the described columns by what models take; all others are carried along.
+
+        * Data in memory gives a dict of arrays, or with ``return_dict=False`` a frame of the kind
+          that was given (pandas for a dict). With ``output_path`` it is also written: to that file,
+          or as ``transformed_data.parquet`` into that folder.
+        * Paths give files: ``part-*.parquet`` and the manifest ``_SUCCESS`` in the folder
+          ``output_path`` (default: ``<name>_preprocessed`` beside the data), all there or none.
+          Returned are the paths of the parts.
+        * A Spark DataFrame gives a Spark DataFrame, or files like paths do.
+
+        Afterwards ``rates`` tells how much was missing and unknown.
+
+        Raises:
+            NotFittedError: :meth:`fit` was not called.
+            DataError: a column is missing, or a value does not fit. Nothing is written then.
+        """
+        return self._transform(data, return_dict, save_format, output_path, chunk_size, False)
+
+    def fit_transform(
+        self,
+        data: Any,
+        return_dict: bool = True,
+        save_format: Literal["csv", "parquet"] | None = None,
+        output_path: str | os.PathLike[str] | None = None,
+        chunk_size: int = 200_000,
+    ) -> Any:
+        """:meth:`fit`, then :meth:`transform` the same data; target encodings leave a row out."""
+        self.fit(data, chunk_size)
+        return self._transform(data, return_dict, save_format, output_path, chunk_size, True)
+
+    def _transform(
+        self,
+        data: Any,
+        return_dict: bool,
+        save_format: str | None,
+        output_path: str | os.PathLike[str] | None,
+        chunk_size: int,
+        fitted: bool,
+    ) -> Any:
+        self._require_fitted()
+        if save_format not in (None, *FORMATS):
+            raise ConfigError(
+                unknown_option("DataProcessor.transform", "save_format", FORMATS, save_format)
+            )
+        recipe, chunk = Recipe(self.transforms), self._chunk(chunk_size)
+        engine = self._engine(data)
+        if engine is not local or frame_kind(data) == "files":
+            result, rates = engine.transform_files(
+                recipe, data, output_path, save_format or "parquet", chunk, self._threads, fitted
+            )
+        else:
+            outputs, rates = local.transform_memory(recipe, data, chunk, self._threads, fitted)
+            make = results.as_dict if return_dict else results.as_frame
+            result = make(data, outputs, self.transforms)
+            if output_path is not None:
+                local.write_result(data, outputs, output_path, save_format)
+        self._take(rates)
+        return result
+
+    def transform_table(
+        self,
+        table: pa.Table,
+        first_row: int = 0,
+        fitted: bool = False,
+        only: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Transform an Arrow table; the path of streams and servers.
+
+        Ids are int32, histories lists of int32 without padding, numbers float32, labels float32 or
+        int64 with nulls where not observed.
+
+        Args:
+            first_row: number, in the whole data, of the table's first row; errors count from it.
+            fitted: the table is part of the data that was fitted.
+            only: the columns to make; the others that are described stay as they are.
+        """
+        self._require_fitted()
+        recipe = Recipe(self.transforms)
+        made, rates = recipe.transform_table(table, first_row, fitted, only)
+        with self._lock:
+            for counter in self._counters:
+                counter.merge(rates)
+        return made
+
+    @contextmanager
+    def counting(self) -> Iterator[Rates]:
+        """Count what the tables transformed in the block lack; told as after :meth:`transform`."""
+        counter = Rates()
+        with self._lock:
+            self._counters.append(counter)
+        try:
+            yield counter
+        finally:
+            with self._lock:
+                self._counters = [each for each in self._counters if each is not counter]
+        if counter.rows:
+            self._take(counter)
+
+    def out_of_fold(self) -> DataProcessor | OutOfFold:
+        """This processor for rows that were fitted: target encodings leave a row's label out."""
+        return OutOfFold(self) if Recipe(self.transforms).has_folds else self
+
+    def _take(self, rates: Rates) -> None:
+        self.rates = rates
+        warn_of(rates, self.fit_rates, self.target_columns, self.warn_above)
+
+    # -- what is known --------------------------------------------------------------------------
+
+    def features(
+        self,
+        embedding_dim: int | None = 16,
+        *,
+        only: Sequence[str] | None = None,
+        per_column: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> FeatureSet:
+        """The features of the transformed columns, their vocabulary sizes filled in.
+
+        Args:
+            embedding_dim: width of all tables; ``None``: by their size.
+            only: output columns to use; default all but targets.
+            per_column: further arguments of single features, such as
+                ``{"history": {"combiner": "sum"}}``.
+
+        >>> processor = DataProcessor()
+        >>> processor.add_sparse_feature("item", vocabulary="item")
+        >>> processor.add_sequence_feature("seen", vocabulary="item", max_len=3)
+        >>> processor.fit({"item": ["a", "b"], "seen": [["b"], []]}) is processor
+        True
+        >>> [(f.name, f.vocab_size, f.embedding_name) for f in processor.features(8)]
+        [('item', 4, 'item'), ('seen', 4, 'item')]
+        """
+        self._require_fitted()
+        usable = [name for name, each in self.transforms.items() if each.role != "target"]
+        names = usable if only is None else list(only)
+        for name in [*names, *(per_column or {})]:
+            if name not in usable:
+                raise ConfigError(unknown_option("features", "only", usable, name))
+        made = []
+        for name in names:
+            transform = self.transforms[name]
+            arguments: dict[str, Any] = {}
+            if transform.role in ("sparse", "sequence"):
+                arguments["embedding_dim"] = embedding_dim
+            arguments |= (per_column or {}).get(name, {})
+            feature = transform.feature(arguments)
+            assert feature is not None  # only targets have none
+            made.append(feature)
+        return FeatureSet.of(made)
+
+    @property
+    def target_columns(self) -> list[str]:  # type: ignore[override]
+        """The label columns."""
+        return [name for name, each in self.transforms.items() if each.role == "target"]
+
+    @property
+    def text_columns(self) -> frozenset[str]:
+        """Input columns that CSV should deliver as they are written."""
+        return Recipe(self.transforms).text_columns
+
+    def inputs_of(self, names: Sequence[str]) -> list[str]:
+        """Input columns that the columns ``names`` of transformed data need."""
+        return Recipe(self.transforms).inputs_of(names)
+
+    def get_vocab_sizes(self) -> dict[str, int]:
+        """Table rows of every sparse and sequence column."""
+        return {
+            name: each.vocab_size
+            for name, each in self.transforms.items()
+            if each.role in ("sparse", "sequence") and each.vocab_size is not None
+        }
+
+    def report(self) -> pd.DataFrame:
+        """One row an output column: transform, vocabulary, unknown and missing shares."""
+        return summary_frame(self.transforms, self.is_fitted, self.fit_rates, self.rates)
+
+    def summary(self) -> str:
+        """:meth:`report` as text, which is also logged."""
+        text = summary_text(self.report())
+        logger.info("%s", text)
+        return text
+
+    # -- keeping --------------------------------------------------------------------------------
+
+    def save(self, save_path: str | os.PathLike[str]) -> Path:
+        """Write the processor into one file of Arrow and JSON; a path without suffix gets one."""
+        if not self.is_fitted:
+            logger.warning("DataProcessor: saved before it was fitted")
+        path = saved.saved_path(save_path)
+        state = {
+            "is_fitted": self.is_fitted,
+            "fit_rates": self.fit_rates.to_dict(),
+            "warn_above": self.warn_above,
+            "engine": self.engine,
+            "folded_by_all": sorted(self._folded_by_all),
+        }
+        saved.write(path, self.transforms, self.is_fitted, state)
+        return path
+
+    @classmethod
+    def load(cls, load_path: str | os.PathLike[str]) -> Self:
+        """Read a processor, or the ``.pkl`` of one of NextRec 0.3.1.
+
+        Raises:
+            CheckpointError: the file can't be read, or is of another id space or hash.
+        """
+        path = Path(os.path.expanduser(os.fspath(load_path)))
+        if not path.exists() or path.is_dir():
+            path = saved.saved_path(path)
+        processor = cls()
+        if _is_pickle(path):
+            from nextrec.data.legacy_processor import read_legacy, to_transforms
+
+            legacy = read_legacy(path)
+            processor.transforms = {each.name: each for each in to_transforms(legacy)}
+            processor.is_fitted = legacy.is_fitted
+            return processor
+        processor.transforms, state = saved.read(path)
+        processor.is_fitted = state["is_fitted"]
+        processor.fit_rates = Rates.from_dict(state["fit_rates"])
+        processor.warn_above, processor.engine = state["warn_above"], state["engine"]
+        processor._folded_by_all = set(state["folded_by_all"])
+        return processor
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _engine(self, data: Any) -> Any:
+        if self.engine == "local" and not _is_spark(data):
+            return local
+        from nextrec.data.processing import spark
+
+        return spark
+
+    @property
+    def _threads(self) -> int:
+        return (os.cpu_count() or 1) if self.threads is None else self.threads
+
+    @staticmethod
+    def _chunk(rows: int) -> int:
+        if not isinstance(rows, int) or rows < 1:
+            must_be = "an integer of at least 1"
+            raise ConfigError(invalid("DataProcessor", "chunk_size", must_be, rows))
+        return rows
+
+    def _require_fitted(self) -> None:
+        if not self.is_fitted:
+            raise NotFittedError("DataProcessor must be fitted before it transforms.")
+
+    def __repr__(self) -> str:
+        state = "fitted" if self.is_fitted else "not fitted"
+        return f"DataProcessor({len(self.transforms)} columns, {state})"
+
+
+class OutOfFold:
+    """A processor as the data that it was fitted on must see it."""
+
+    def __init__(self, processor: DataProcessor) -> None:
+        self.processor = processor
+        self.is_fitted = processor.is_fitted
+        self.text_columns = processor.text_columns
+
+    def inputs_of(self, names: Sequence[str]) -> list[str]:
+        """Input columns, with those that tell a row's fold."""
+        return Recipe(self.processor.transforms).inputs_of(names, fitted=True)
+
+    def transform_table(
+        self, table: pa.Table, first_row: int = 0, only: Sequence[str] | None = None
+    ) -> pa.Table:
+        """See :meth:`DataProcessor.transform_table`."""
+        return self.processor.transform_table(table, first_row, fitted=True, only=only)
+
+
+def _is_spark(data: Any) -> bool:
+    """Whether the data is a Spark DataFrame, without importing Spark."""
+    return type(data).__module__.split(".")[0] == "pyspark"
+
+
+def _is_pickle(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(2)
+    except OSError:
+        return False
+    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
