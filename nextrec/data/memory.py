@@ -169,11 +169,12 @@ def _from_objects(values: Any) -> pa.Array:
 def _odd_one_out(values: Any) -> str:
     """Which row keeps a column from having one type; looked up on failure.
 
-    The kind of value changes, an integer is too large, or one would lose digits beside reals.
+    The kind of value changes, an integer is too large, or one would lose digits beside reals. Of
+    lists, the items of all rows are compared.
     """
     first: type | None = None
-    reals = any(isinstance(value, float) and value == value for value in values)
-    for row, value in enumerate(values):
+    reals = any(isinstance(value, float) and value == value for _, value in _items(values))
+    for row, value in _items(values):
         if value is None or (isinstance(value, float) and value != value):
             continue
         kind = type(value)
@@ -185,6 +186,15 @@ def _odd_one_out(values: Any) -> str:
             return f", row {row}: {value} is an integer beyond 64 bits, or beside negative ones"
         if kind is int and reals and abs(value) > 2**53:
             return f", row {row}: {value} would lose digits beside real numbers"
-        if isinstance(value, (list, tuple, np.ndarray)) and (odd := _odd_one_out(value)):
-            return f", row {row}, item{odd[5:]}"
     return ""
+
+
+def _items(values: Any) -> Iterator[tuple[int, Any]]:
+    """Every value with its row; of a column of lists every item."""
+    nested = (list, tuple, np.ndarray)
+    lists = all(value is None or isinstance(value, nested) for value in values)
+    for row, value in enumerate(values):
+        if lists and value is not None:
+            yield from ((row, item) for item in value)
+        else:
+            yield row, value

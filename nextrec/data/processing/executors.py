@@ -3,15 +3,12 @@
 Each function of this module makes one for ``DataFrame.mapInArrow``. What it needs is bytes (see
 :mod:`nextrec.data.processing.shipping`), rebuilt in the executor. An error of ours is an answer
 like any other; the driver raises it.
-
-Rows of a Spark DataFrame have no numbers: errors count them within their partition, and say so.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -19,10 +16,15 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from nextrec.data.files import Source, exact_chunks
+from nextrec.data.files import Source
 from nextrec.data.processing.answers import AnswerRow, answering, merged
 from nextrec.data.processing.fit import FitStates
 from nextrec.data.processing.local import transformed
+from nextrec.data.processing.partitions import (
+    numbered_tables,
+    partition_number,
+    within_partition,
+)
 from nextrec.data.processing.parts import write_part
 from nextrec.data.processing.pieces import PART_ROWS, pieces
 from nextrec.data.processing.rates import Rates
@@ -34,19 +36,10 @@ from nextrec.data.processing.shipping import (
 )
 from nextrec.data.transforms.base import Payload
 from nextrec.data.transforms.payload import from_bytes
-from nextrec.errors import DataError, NextRecError
+from nextrec.errors import NextRecError
 
 Batches: TypeAlias = Iterator[pa.RecordBatch]
 MapInArrow: TypeAlias = Callable[[Batches], Batches]
-
-
-def partition_number() -> int:
-    """Number of the partition that this process works on."""
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    assert context is not None, "only executors call this"
-    return context.partitionId()
 
 
 # -- Spark DataFrames ----------------------------------------------------------------------------
@@ -57,7 +50,9 @@ def fit_partition(recipe: bytes, names: Sequence[str], chunk: int) -> MapInArrow
 
     def run(batches: Batches) -> Batches:
         task = partition_number()
-        return answering(task, lambda: _fitted(_recipe(recipe), _rows(batches, names, chunk), task))
+        return answering(
+            task, lambda: _fitted(_recipe(recipe), numbered_tables(batches, names, chunk), task)
+        )
 
     return run
 
@@ -65,7 +60,7 @@ def fit_partition(recipe: bytes, names: Sequence[str], chunk: int) -> MapInArrow
 def _fitted(recipe: Recipe, tables: Iterable[tuple[int, pa.Table]], task: int) -> Payload | None:
     states = FitStates(recipe)
     for first_row, table in tables:
-        with _within_partition(task):
+        with within_partition(task):
             states.update(table, first_row)
     return states.dump() if states.rates.rows else None
 
@@ -77,7 +72,9 @@ def transform_partition(
 
     def run(batches: Batches) -> Batches:
         task, ready, rates = partition_number(), _recipe(recipe), Rates()
-        for table in _transformed(ready, _rows(batches, names, chunk), task, fitted, rates):
+        for table in _transformed(
+            ready, numbered_tables(batches, names, chunk), task, fitted, rates
+        ):
             yield from table.combine_chunks().to_batches()
 
     return run
@@ -93,7 +90,7 @@ def write_partition(
 
         def work() -> Payload:
             rates = Rates()
-            rows = _rows(batches, names, chunk)
+            rows = numbered_tables(batches, names, chunk)
             tables = _transformed(_recipe(recipe), rows, task, fitted, rates)
             runs = _in_parts(tables)
             return _written(Path(folder), enumerate(runs), save_format, rates)
@@ -107,7 +104,7 @@ def _transformed(
     recipe: Recipe, rows: Iterable[tuple[int, pa.Table]], task: int, fitted: bool, rates: Rates
 ) -> Iterator[pa.Table]:
     for first_row, table in rows:
-        with _within_partition(task):
+        with within_partition(task):
             made, counted = recipe.transform_table(table, first_row, fitted)
         rates.merge(counted)
         yield made
@@ -126,45 +123,6 @@ def _in_parts(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
 
     for first in tables:
         yield one_part(first)
-
-
-def _rows(batches: Batches, names: Sequence[str], chunk: int) -> Iterator[tuple[int, pa.Table]]:
-    """Tables of about ``chunk`` rows, each with the number of its first row in the partition."""
-    first_row = 0
-    for table in exact_chunks((_named(batch, names) for batch in batches), chunk):
-        yield first_row, table
-        first_row += table.num_rows
-
-
-def _named(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
-    """The batch under the names the columns have for the user, its moments in UTC.
-
-    Spark hands over moments in the time zone of its session. A processor must not depend on that.
-    """
-    columns = [
-        column if column.type == in_utc(column.type) else column.cast(in_utc(column.type))
-        for column in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=list(names))
-
-
-def in_utc(data_type: pa.DataType) -> pa.DataType:
-    """The type with the moments in UTC: the same instants, told on another clock."""
-    if pa.types.is_timestamp(data_type) and data_type.tz is not None:
-        return pa.timestamp(data_type.unit, "UTC")
-    if pa.types.is_list(data_type):
-        return pa.list_(in_utc(data_type.value_type))
-    return data_type
-
-
-@contextmanager
-def _within_partition(task: int) -> Iterator[None]:
-    """Says of an error's row that it is counted within a partition."""
-    try:
-        yield
-    except DataError as error:
-        text = f"partition {task} of the Spark DataFrame (rows counted in it): {error}"
-        raise DataError(text) from error
 
 
 # -- files ---------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ ANYTHING = [
     st.decimals(-(10**30), 10**30, places=3),
     st.dates(),
     st.datetimes(),
-    st.timedeltas(),
+    st.timedeltas(dt.timedelta(days=-9999), dt.timedelta(days=9999)),
     st.lists(st.integers(0, 9), max_size=3),
     st.fixed_dictionaries({"a": st.integers(0, 9)}),
     st.none(),
