@@ -30,7 +30,7 @@ quickstart: $(INSTALLED)
 # Sessions of doctests go to build/; tests have temporary folders of their own.
 test: $(DEVELOP)
 	NEXTREC_LOG_DIR=$(CURDIR)/build/nextrec_logs \
-	$(BIN)/python -m pytest -n $(JOBS) --doctest-modules nextrec tests $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --doctest-modules nextrec tests $(ARGS)
 
 check: $(DEVELOP)
 	$(BIN)/ruff check .

@@ -13,19 +13,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nextrec._files import write_text
-from nextrec.cli.guess import WIDTH, Guess, choose_targets, share_tables, task_of
+from nextrec.cli.features import Listed
+from nextrec.cli.guess import Guess, choose_targets, share_tables, task_of
 from nextrec.cli.init import batch_size, config_text, guesses_of, model_name, refuse_existing
 from nextrec.data.diagnosis import Diagnosis, Finding, examine
-from nextrec.data.profile import MAX_DISTINCT, Profile
-from nextrec.errors import ConfigError
-from nextrec.features import (
-    FEATURE_KINDS,
-    UNKNOWN_ID,
-    Feature,
-    FeatureSet,
-    SparseFeature,
-    TableFeature,
-)
+from nextrec.data.profile import MAX_DISTINCT
+from nextrec.errors import ConfigError, NotFittedError
+from nextrec.features import FEATURE_KINDS, BaseFeature, Feature, FeatureSet, TableFeature
 
 if TYPE_CHECKING:
     from nextrec.cli.check import Checked
@@ -143,19 +137,11 @@ def _write_draft(asked: Request, diagnosis: Diagnosis) -> str | None:
     return asked.config
 
 
-def planned_features(guesses: Sequence[Guess], profiles: Sequence[Profile]) -> list[Feature]:
-    """The draft's features, with text as if its tokens were encoded."""
-    by_name = {profile.name: profile for profile in profiles}
+def planned_features(guesses: Sequence[Guess]) -> list[Feature]:
+    """The draft's features; those that the processor learns with the tokens that were counted."""
     share_tables(guesses)
-    features: list[Feature] = []
-    for each in guesses:
-        if each.role in FEATURE_KINDS:
-            features.append(FEATURE_KINDS[each.role](name=each.name, **each.arguments))
-        elif each.role == "later" and by_name[each.name].kind == "text":
-            tokens = by_name[each.name].distinct or MAX_DISTINCT
-            size = tokens + UNKNOWN_ID + 1
-            features.append(SparseFeature(each.name, size, embedding_dim=WIDTH))
-    return features
+    chosen = [each for each in guesses if each.role in FEATURE_KINDS]
+    return [FEATURE_KINDS[each.role](name=each.name, **each.arguments) for each in chosen]
 
 
 # -- memory ----------------------------------------------------------------------------------
@@ -164,7 +150,7 @@ def planned_features(guesses: Sequence[Guess], profiles: Sequence[Profile]) -> l
 def _memory(checked: Checked | None, diagnosis: Diagnosis) -> tuple[Forecast | None, str]:
     """The forecast, or why there is none."""
     if checked is not None:
-        return forecast_of_config(checked, diagnosis.rows), ""
+        return forecast_of_config(checked, diagnosis), ""
     if not diagnosis.rows:
         return None, "there is no row"
     try:
@@ -173,7 +159,7 @@ def _memory(checked: Checked | None, diagnosis: Diagnosis) -> tuple[Forecast | N
         return None, str(error)
     left_out = reasons_to_leave_out(diagnosis.findings)
     guesses = guesses_of(diagnosis.schema, targets, left_out)
-    features = planned_features(guesses, diagnosis.schema)
+    features = planned_features(guesses)
     if not features:
         return None, "no column can be a feature as it is"
     from nextrec.models.forecast import forecast
@@ -189,15 +175,18 @@ def _memory(checked: Checked | None, diagnosis: Diagnosis) -> tuple[Forecast | N
     ), ""
 
 
-def forecast_of_config(checked: Checked, rows: int) -> Forecast:
-    """The memory of training as a config says."""
+def forecast_of_config(checked: Checked, diagnosis: Diagnosis) -> Forecast:
+    """The memory of training as a config says; learned vocabularies as large as was counted."""
     from nextrec.cli.model_names import feature_lists
     from nextrec.cli.train import model_arguments
     from nextrec.models.forecast import forecast
     from nextrec.models.options import COMPILE_KEYS
 
     arguments = model_arguments(checked, None)
-    lists = feature_lists(checked.config.features.groups, checked.features)
+    listed = [
+        Listed(_sized(each.feature, checked, diagnosis), each.path) for each in checked.features
+    ]
+    lists = feature_lists(checked.config.features.groups, listed)
     training = {key: arguments.pop(key) for key in COMPILE_KEYS if key in arguments}
     return forecast(
         checked.model,
@@ -206,8 +195,24 @@ def forecast_of_config(checked: Checked, rows: int) -> Forecast:
         optimizer=training.get("optimizer", "adam"),
         optimizer_params=training.get("optimizer_params"),
         batch_size=checked.config.fit.batch_size,
-        rows=rows,
+        rows=diagnosis.rows,
     )
+
+
+def _sized(feature: Feature, checked: Checked, diagnosis: Diagnosis) -> Feature:
+    """A feature of the config, a learned one with the rows that its table will have, about."""
+    if feature.name not in checked.learned or checked.processor is None:
+        return feature
+    transform = checked.processor.transforms[feature.name]
+    try:
+        size = transform.vocab_size
+    except NotFittedError:
+        size = None
+    if size is None:
+        profiles = {profile.name: profile for profile in diagnosis.schema}
+        counted = [profiles[each].distinct for each in transform.inputs if each in profiles]
+        size = max([each or MAX_DISTINCT for each in counted], default=MAX_DISTINCT) + 2
+    return BaseFeature.from_dict({**feature.to_dict(), "vocab_size": size})
 
 
 def misfits_of(checked: Checked, diagnosis: Diagnosis) -> list[str]:
@@ -215,7 +220,15 @@ def misfits_of(checked: Checked, diagnosis: Diagnosis) -> list[str]:
     by_name = {profile.name: profile for profile in diagnosis.schema}
     leaks = {each.column for each in diagnosis.of("label_leak")}
     problems = []
+    described = {} if checked.processor is None else checked.processor.transforms
+    for name in dict.fromkeys(each for one in described.values() for each in one.inputs):
+        if name not in by_name:
+            problems.append(f"processor: the data has no column {name!r}")
+        elif name in leaks:
+            problems.append(f"processor: column {name!r} gives the label away")
     for listed in checked.features:
+        if listed.feature.name in described:
+            continue
         feature = listed.feature
         profile = by_name.get(feature.name)
         if profile is None:

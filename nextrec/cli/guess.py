@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nextrec.data.diagnosis.text import other_meaning
 from nextrec.data.profile import (
     LABELS,
     LARGE_TABLE,
@@ -20,6 +21,7 @@ from nextrec.data.profile import (
     names_time,
 )
 from nextrec.errors import ConfigError, did_you_mean, invalid
+from nextrec.features import UNKNOWN_ID
 
 Role = Literal["dense", "sparse", "sequence", "later", "left out"]
 
@@ -36,6 +38,9 @@ class Guess:
     role: Role
     why: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    """Of the feature; ``vocab_size`` is an estimate where the processor learns it."""
+    learn: tuple[str, dict[str, Any]] | None = None
+    """Section of the processor, and arguments there; ``None``: the column is ready as it is."""
 
 
 def choose_targets(
@@ -85,14 +90,13 @@ def guess(profile: Profile) -> Guess:
     if profile.kind == "ids":
         return _sequence(profile)
     if profile.kind == "text":
-        if names_time(name):
-            return Guess(name, "left out", "says when, as text; as a number it can split the rows")
-        many = _count(profile)
-        return Guess(name, "later", f"text, {many} different values: encode it to integer ids")
+        return _text(profile)
     if profile.kind in ("other", "mixed") or (profile.kind == "vector" and not _is_even(profile)):
         return Guess(name, "later", "of a type that no feature takes: convert it")
-    if missing:
+    if missing and profile.kind == "vector":
         return Guess(name, "later", f"{missing:,} of {profile.rows:,} values missing: fill them")
+    if missing:
+        return _with_gaps(profile)
     if profile.kind == "vector":
         width = profile.longest
         return Guess(name, "dense", f"{width} numbers a row", {"input_dim": width})
@@ -107,17 +111,53 @@ def _number(profile: Profile) -> Guess:
     rows = int(profile.highest) + 1
     if (whole and is_id(profile)) or is_user(profile):
         if not whole:
-            return Guess(name, "later", f"ids {span}: encode them to integers from 0")
+            return _learned(profile, f"ids {span}, not all from 0 on")
         if profile.distinct == profile.rows and not is_user(profile):
             return Guess(name, "left out", "another value in every row: it names rows")
         if rows > LARGE_TABLE and (profile.distinct or MAX_DISTINCT) * 10 < rows:
-            text = f"{many} ids, but up to {rows - 1:,}: encode them to close the gaps"
-            return Guess(name, "later", text)
+            return _learned(profile, f"{many} ids, but up to {rows - 1:,}")
         return _sparse(profile, f"ids {span}, {many} different ones")
     if is_packed(profile):
         return _sparse(profile, f"integers {span}, {many} different ones: taken for categories")
-    hint = "; scale it" if max(abs(profile.lowest), abs(profile.highest)) > 100 else ""
-    return Guess(name, "dense", f"numbers {span}{hint}")
+    if max(abs(profile.lowest), abs(profile.highest)) > 100:
+        return Guess(name, "dense", f"numbers {span}: scaled", learn=("numeric", {}))
+    return Guess(name, "dense", f"numbers {span}")
+
+
+def _text(profile: Profile) -> Guess:
+    """Text is lists, a moment or a category."""
+    name, tokens = profile.name, profile.counts.values
+    meanings = {each.kind: each for each in other_meaning(name, tokens)} if len(tokens) else {}
+    if "text_lists" in meanings:
+        separator = meanings["text_lists"].values["separator"]
+        arguments = {"vocab_size": MAX_DISTINCT, "embedding_dim": WIDTH, "max_len": LONGEST}
+        options = {"separator": separator, "max_len": LONGEST}
+        why = f"text, lists separated by {separator}"
+        return Guess(name, "sequence", why, arguments, ("sequence", options))
+    if names_time(name) or "text_dates" in meanings:
+        return Guess(name, "left out", "says when, as text; `processor.datetime` takes its parts")
+    if profile.distinct == 1 and not profile.missing:
+        return Guess(name, "left out", "holds one value only")
+    if profile.distinct == profile.rows and not is_user(profile):
+        return Guess(name, "left out", "another text in every row: it names rows")
+    return _learned(profile, f"text, {_count(profile)} different values")
+
+
+def _with_gaps(profile: Profile) -> Guess:
+    """A column of numbers, flags or ids of which some are missing."""
+    why = f"{profile.missing:,} of {profile.rows:,} values missing"
+    if is_user(profile) or (profile.whole and is_id(profile)) or is_packed(profile):
+        return _learned(profile, f"{why}, {_count(profile)} different ones")
+    return Guess(profile.name, "dense", f"numbers {_span(profile)}, {why}", learn=("numeric", {}))
+
+
+def _learned(profile: Profile, why: str) -> Guess:
+    """A category whose ids the processor gives."""
+    size = (profile.distinct or MAX_DISTINCT) + UNKNOWN_ID + 1
+    arguments = {"vocab_size": size, "embedding_dim": WIDTH}
+    rare = profile.distinct is None or profile.distinct * 10 > profile.rows > 1000
+    options = {"min_frequency": 2} if rare else {}
+    return Guess(profile.name, "sparse", why, arguments, ("sparse", options))
 
 
 def _sparse(profile: Profile, why: str) -> Guess:
@@ -146,11 +186,16 @@ def share_tables(guesses: Sequence[Guess]) -> list[tuple[Guess, Guess]]:
     pairs = []
     for history in (each for each in guesses if each.role == "sequence"):
         for item in (each for each in guesses if each.role == "sparse"):
-            if item.name.lower() in USERS:
+            raw = [each for each in (history, item) if each.learn is not None]
+            if item.name.lower() in USERS or len(raw) == 1:  # ids of two kinds share no table
                 continue
             stem = re.sub(r"_?ids?$", "", item.name, flags=re.IGNORECASE)
             if len(stem) >= 3 and stem.lower() in history.name.lower():
-                history.arguments["embedding_name"] = item.name
+                for each in raw:
+                    assert each.learn is not None
+                    each.learn[1]["vocabulary"] = item.name
+                if not raw:
+                    history.arguments["embedding_name"] = item.name
                 history.why += f"; shares the table of {item.name}"
                 pairs.append((history, item))
                 break

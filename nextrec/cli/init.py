@@ -71,11 +71,15 @@ def config_lines(
     rows = profiles[0].rows
     yield f"# A first config, from {rows:,} rows of {len(profiles)} columns."
     yield "# The features are guesses by type and range: read the reasons, correct what is wrong."
-    yield "# vocab_size is the largest id here + 1. If later data may hold larger ones, raise"
-    yield "# it, or add `out_of_range: unknown`, which sends them to the row of unknown ids (id 1)."
+    if any("vocab_size" in each.arguments and each.learn is None for each in guesses):
+        yield "# vocab_size is the largest id here + 1. If later data may hold larger ones, raise"
+        yield "# it, or add `out_of_range: unknown`: they get the row of unknown ids (id 1)."
     yield ""
     yield from _data_lines(source, [each.name for each in profiles if is_time(each)])
     yield ""
+    if any(each.learn for each in guesses):
+        yield from _processor_lines(guesses)
+        yield ""
     yield from _feature_lines(guesses)
     yield ""
     yield from _model_lines(targets, [each.name for each in profiles if is_user(each)], guesses)
@@ -121,6 +125,18 @@ def _data_lines(source: str, times: Sequence[str]) -> Iterator[str]:
     yield "  # test: a file that is evaluated once, after training"
 
 
+def _processor_lines(guesses: Sequence[Guess]) -> Iterator[str]:
+    yield "processor:  # raw columns; ids and scales are learned from data.train"
+    for section in ("numeric", "sparse", "sequence"):
+        chosen = [each for each in guesses if each.learn and each.learn[0] == section]
+        if chosen:
+            yield f"  {section}:"
+        for each in chosen:
+            options = each.learn[1] if each.learn else {}
+            entry: Any = {"name": each.name, **options} if options else each.name
+            yield f"    - {_flow(entry)}  # {each.why}"
+
+
 def _feature_lines(guesses: Sequence[Guess]) -> Iterator[str]:
     yield "features:"
     for kind in KINDS:
@@ -128,8 +144,10 @@ def _feature_lines(guesses: Sequence[Guess]) -> Iterator[str]:
         if chosen:
             yield f"  {kind}:"
         for each in chosen:
-            entry: Any = {"name": each.name, **each.arguments} if each.arguments else each.name
-            yield f"    - {_flow(entry)}  # {each.why}"
+            hidden = {"vocab_size"} if each.learn else set()
+            shown = {key: value for key, value in each.arguments.items() if key not in hidden}
+            entry: Any = {"name": each.name, **shown} if shown else each.name
+            yield f"    - {_flow(entry)}  # {'from the processor' if each.learn else each.why}"
     later = [each for each in guesses if each.role == "later"]
     if later:
         yield "  # Not usable as they are: encode them in the data, then list them above."

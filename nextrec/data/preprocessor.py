@@ -64,8 +64,8 @@ class DataProcessor(FeatureSpecMixin):
         warn_above: a column whose unknown or missing share in transformed data exceeds that of the
             fitted data by more than this is told in the log.
         threads: for fitting and transforming; ``None``: one a core. The result is the same.
-        engine: ``"local"``, or ``"spark"`` for paths that a Spark session can read; a Spark
-            DataFrame is always worked on by Spark.
+        engine: ``"local"``, or ``"spark"`` to let Spark work on paths. A Spark DataFrame is
+            always worked on by Spark, data in memory never.
 
     >>> processor = DataProcessor()
     >>> processor.add_sparse_feature("item")
@@ -685,7 +685,8 @@ class DataProcessor(FeatureSpecMixin):
     # -- inside ---------------------------------------------------------------------------------
 
     def _engine(self, data: Any) -> Any:
-        if self.engine == "local" and not _is_spark(data):
+        from_files = self.engine == "spark" and frame_kind(data) == "files"
+        if not (_is_spark(data) or from_files):
             return local
         from nextrec.data.processing import spark
 

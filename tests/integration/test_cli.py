@@ -237,7 +237,7 @@ def test_init_of_several_targets():
     text = Path("t.yaml").read_text()
     assert "  name: ShareBottom" in text
     assert "    task: [binary, regression]" in text
-    assert "  #   - city  # text, 1 different values: encode it to integer ids" in text
+    assert "  #   - city  # holds one value only" in text
     splits = ["--set", "data.split_by=time", "--set", "data.split_column=time"]
     printed = values_of(run("train", "t.yaml", "--set", "fit.epochs=1", *splits))
     assert set(printed) >= {"auc_label", "mse_stay"}

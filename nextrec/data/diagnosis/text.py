@@ -23,7 +23,7 @@ def check_text(profile: Profile, sampled: pa.Array) -> Iterator[Finding]:
     """Numbers, dates and lists as text; tokens alike; words for missing."""
     name, text = profile.name, sampled.drop_null()
     if len(text):
-        yield from _something_else(name, text)
+        yield from other_meaning(name, text)
     tokens = profile.counts.values
     if not len(tokens):
         return
@@ -52,7 +52,8 @@ def _first_alike(tokens: pa.Array, lowered: pa.Array) -> str:
     return " and ".join(repr(short(each)) for each in pair)
 
 
-def _something_else(name: str, text: pa.Array) -> Iterator[Finding]:
+def other_meaning(name: str, text: pa.Array) -> Iterator[Finding]:
+    """What text may be beside categories: numbers, dates, lists. ``text`` has no missing value."""
     numbers = pc.match_substring_regex(text, NUMBER_TEXT)
     part = _mean(numbers)
     if part == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,11 +45,10 @@ def acting() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = str(error)
-        for package in ("nextrec", "pyarrow"):
-            if f"No module named '{package}" in told:
-                raise NextRecError(
-                    f"Spark's executors run a Python without {package}: install NextRec there, and "
-                    "set PYSPARK_PYTHON to that Python before the Spark session starts."
-                ) from error
-        raise
+        lacking = re.search(r"ModuleNotFoundError: No module named '([^']+)'", str(error))
+        if lacking is None:
+            raise
+        raise NextRecError(
+            f"Spark's executors run a Python without {lacking[1]!r}: install NextRec there, and "
+            "set PYSPARK_PYTHON to that Python before the Spark session starts."
+        ) from error

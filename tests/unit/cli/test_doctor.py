@@ -74,7 +74,7 @@ def test_the_draft_leaves_out_what_leaks(table):
     assert "#   - paid  # gives the label away: AUC 0.99" in draft
     assert "#   - cost  # the same as price in every row" in draft
     names = [each.feature.name for each in check_config("first.yaml").features]
-    assert names == ["price", "user_id", "item_id"]
+    assert names == ["price", "user_id", "item_id", "city"]
 
 
 def test_a_config_is_never_written_over(table):

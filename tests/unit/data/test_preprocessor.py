@@ -439,8 +439,10 @@ def test_a_saved_processor_does_the_same(tmp_path, name):
     expected, made = processor.transform(frame(50, 1)), loaded.transform(frame(50, 1))
     for column in expected:
         np.testing.assert_array_equal(made[column], expected[column], err_msg=column)
-    assert processor.report().drop(columns=["missing", "unknown"]).equals(
-        loaded.report().drop(columns=["missing", "unknown"])
+    assert (
+        processor.report()
+        .drop(columns=["missing", "unknown"])
+        .equals(loaded.report().drop(columns=["missing", "unknown"]))
     )
 
 

@@ -156,7 +156,8 @@ def test_ticks_are_few_round_and_inside(low: float, length: float, count: int) -
     assert 1 <= len(values) <= 2 * count + 2
     steps = np.diff(values)
     if len(steps):
-        assert np.allclose(steps, steps[0], rtol=1e-6)
+        rounding = 4 * np.spacing(max(abs(low), abs(high)))  # of the ticks themselves
+        assert np.allclose(steps, steps[0], rtol=1e-6, atol=rounding)
         lead = float(f"{steps[0]:.6e}".split("e")[0])
         assert round(lead, 4) in (1, 2, 5, 10)
 
