@@ -22,6 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from nextrec._files import write_text
+from nextrec.data.lists import is_list
 from nextrec.data.processing.rates import Rates
 from nextrec.errors import ConfigError, DataError
 
@@ -146,7 +147,15 @@ class _Writer:
 def _writer(path: Path, schema: pa.Schema, save_format: str) -> _Writer:
     if save_format == "csv":
         return _Writer(pa.csv.CSVWriter(str(path), lists_as_text(schema.empty_table()).schema))
-    return _Writer(pq.ParquetWriter(str(path), schema, compression="zstd"))
+    # A dictionary of numbers that hardly repeat costs time and makes the file larger.
+    repeating = [
+        f"{field.name}.list.element" if is_list(field.type) else field.name
+        for field in schema
+        if not pa.types.is_floating(field.type)
+    ]
+    return _Writer(
+        pq.ParquetWriter(str(path), schema, compression="zstd", use_dictionary=repeating)
+    )
 
 
 def lists_as_text(table: pa.Table) -> pa.Table:
@@ -154,8 +163,7 @@ def lists_as_text(table: pa.Table) -> pa.Table:
     columns = {}
     for name in table.column_names:
         column = table.column(name)
-        kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-        if any(kind(column.type) for kind in kinds):
+        if is_list(column.type):
             column = pa.chunked_array(
                 [_joined(chunk) for chunk in column.chunks], type=pa.large_string()
             )

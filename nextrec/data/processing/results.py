@@ -23,7 +23,7 @@ def as_dict(
     Ids are int64 ``(N,)``, histories int64 ``(N, max_len)``, numbers float32 ``(N,)``.
     """
     made = {name: as_numpy(values, transforms[name]) for name, values in outputs.items()}
-    return {**_given(data), **made}
+    return _with_given(data, made)
 
 
 def as_frame(
@@ -49,8 +49,8 @@ def as_frame(
         array = as_numpy(values, transforms[name])
         made[name] = array.tolist() if array.ndim == 2 else array
     index = data.index if isinstance(data, (pd.DataFrame, pd.Series)) else None
-    given = {name: _plain(values) for name, values in _given(data).items()}
-    return pd.DataFrame({**given, **made}, index=index)
+    columns = {name: _plain(values) for name, values in _with_given(data, made).items()}
+    return pd.DataFrame(columns, index=index)
 
 
 def as_numpy(values: pa.Array, transform: Transform) -> np.ndarray:
@@ -66,19 +66,28 @@ def as_numpy(values: pa.Array, transform: Transform) -> np.ndarray:
     return array.astype(np.int64) if array.dtype.kind in "iu" else array
 
 
-def _given(data: Any) -> dict[str, Any]:
-    """The columns of the data as they are."""
+def _with_given(data: Any, made: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the data in their order, those in ``made`` replaced, new ones at the end.
+
+    What is replaced is not converted: of columns of text that would take longer than all else.
+    """
     kind = frame_kind(data)
-    if kind == "dict":
-        return {str(name): _as_array(values) for name, values in data.items()}
-    if kind == "pandas":
-        frame = data.to_frame() if isinstance(data, pd.Series) else data
-        return {str(name): frame[name].to_numpy() for name in frame.columns}
+    columns: Any
     if kind == "records":
-        return {str(name): np.array([row.get(name) for row in data], dtype=object)
-                for name in dict.fromkeys(name for row in data for name in row)}  # fmt: skip
-    table = read_table_of(data)
-    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+        names = dict.fromkeys(str(name) for row in data for name in row)
+        columns = {name: np.array([row.get(name) for row in data], object) for name in names}
+    elif kind == "pandas":
+        columns = data.to_frame() if isinstance(data, pd.Series) else data
+    elif kind == "dict":
+        columns = data
+    else:
+        table = read_table_of(data)
+        columns = {name: table.column(name) for name in table.column_names}
+    kept = {
+        str(name): made[str(name)] if str(name) in made else _as_array(columns[name])
+        for name in columns
+    }
+    return {**kept, **made}
 
 
 def _as_array(values: Any) -> Any:
