@@ -39,7 +39,7 @@ check: $(DEVELOP)
 	$(BIN)/python -m pytest -q tests/architecture
 
 # Everything, or one: make bench BENCH=train. Each writes benchmarks/results/<name>.json.
-BENCH ?= train quality loader optimizers metrics
+BENCH ?= train quality loader processor stream events optimizers metrics
 bench: $(DEVELOP)
 	mkdir -p benchmarks/results
 	for name in $(BENCH); do \

@@ -68,6 +68,48 @@ def training() -> str:
     )
 
 
+def data() -> str:
+    """Rows (events) a second of the data path, and the memory of a stream."""
+    processor, stream = load("processor"), load("stream")
+    events, loader = load("events"), load("loader")
+    rates = processor["rows_per_second"]
+    streamed = stream["rows_per_second"]
+    fitted = "fit + transform, 26 text categories + 13 numbers"
+    rows = [
+        [f"{fitted}, pandas frame", rates["frame"], "processor"],
+        [f"{fitted}, Arrow table", rates["Arrow table"], "processor"],
+        [f"{fitted}, Parquet to Parquet", rates["Parquet to Parquet"], "processor"],
+        ["the same columns by hand in Polars, in memory", rates["Polars by hand"], "processor"],
+        ["fit + transform, histories of 50 items", rates["histories of 50"], "processor"],
+        *[
+            [f"stream of Parquet into shuffled batches, {label}", value, "stream"]
+            for label, value in zip(
+                ("40 columns", "and a history of 50", "and two histories of 50"),
+                streamed.values(),
+                strict=True,
+            )
+        ],
+        [
+            "shuffled batches from memory, 39 columns",
+            loader["rows_per_second"]["shuffled epoch"],
+            "loader",
+        ],
+        ["`build_histories`, 50 newest", events["per_second"]["histories, pandas"], "events"],
+    ]
+    lines = [[what, f"{value:,.0f}", name] for what, value, name in rows]
+    return table(["what", "rows/s", "`make bench BENCH=`"], lines)
+
+
+def memory() -> str:
+    peaks = load("stream")["peak_bytes"]
+    (few, small), (many, large) = peaks.items()
+    few, many = (f"{int(each.split()[0]):,}" for each in (few, many))
+    return (
+        f"Peak memory of a process that trains a DeepFM on a stream: {small / 2**20:,.0f} MiB on "
+        f"{few} rows, {large / 2**20:,.0f} MiB on {many}."
+    )
+
+
 def machine() -> str:
     facts = load("train")["machine"]
     return (
@@ -75,7 +117,13 @@ def machine() -> str:
     )
 
 
-BLOCKS = {"models": models, "training": training, "machine": machine}
+BLOCKS = {
+    "models": models,
+    "training": training,
+    "data": data,
+    "memory": memory,
+    "machine": machine,
+}
 
 
 def rendered(text: str) -> str:

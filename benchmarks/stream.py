@@ -84,8 +84,17 @@ def train(path: str, batch: int, buffer: int) -> None:
     )
     quiet = {"verbosity": 0, "progress": False, "report": False}
     model.fit(path, stream=True, buffer_rows=buffer, batch_size=batch, **quiet)
+    print(peak_of_this_process())
+
+
+def peak_of_this_process() -> int:
+    """Largest resident size in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux counts the parent's size at the start into ru_maxrss
+        line = next(each for each in status.read_text().splitlines() if each.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak if sys.platform == "darwin" else peak * 1024)
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def peak(path: Path, options: argparse.Namespace) -> int:

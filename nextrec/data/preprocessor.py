@@ -32,7 +32,7 @@ from nextrec.data.processing.fit import check_shared, extend, learn
 from nextrec.data.processing.rates import Rates, warn_of
 from nextrec.data.processing.recipe import Recipe
 from nextrec.data.processing.summary import summary_frame, summary_text
-from nextrec.data.sources import frame_kind
+from nextrec.data.sources import frame_kind, read_table_of
 from nextrec.data.transforms import (
     Bucketize,
     Cross,
@@ -486,6 +486,7 @@ class DataProcessor(FeatureSpecMixin):
         chunk_size: int = 200_000,
     ) -> Any:
         """:meth:`fit`, then :meth:`transform` the same data; target encodings leave a row out."""
+        data = _read_once(data)
         self.fit(data, chunk_size)
         return self._transform(data, return_dict, save_format, output_path, chunk_size, True)
 
@@ -499,6 +500,7 @@ class DataProcessor(FeatureSpecMixin):
         fitted: bool,
     ) -> Any:
         self._require_fitted()
+        data = _read_once(data)
         if save_format not in (None, *FORMATS):
             raise ConfigError(
                 unknown_option("DataProcessor.transform", "save_format", FORMATS, save_format)
@@ -729,6 +731,11 @@ class OutOfFold:
     ) -> pa.Table:
         """See :meth:`DataProcessor.transform_table`."""
         return self.processor.transform_table(table, first_row, fitted=True, only=only)
+
+
+def _read_once(data: Any) -> Any:
+    """Keep what can be read only once, for it is read several times."""
+    return read_table_of(data) if not _is_spark(data) and frame_kind(data) == "stream" else data
 
 
 def _is_spark(data: Any) -> bool:

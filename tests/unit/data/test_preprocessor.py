@@ -118,6 +118,15 @@ def test_nothing_but_described_columns_is_read():
     assert made["mixed"].tolist() == [1, "x"]
 
 
+def test_what_can_be_read_only_once():
+    table = pa.table({"item": ["b", "a"]})
+    processor = DataProcessor()
+    processor.add_sparse_feature("item")
+    made = processor.fit_transform(table.to_reader(), return_dict=False)
+    assert made.to_pydict() == {"item": [3, 2]}
+    assert processor.transform(table.to_reader())["item"].tolist() == [3, 2]
+
+
 def test_an_output_beside_its_input():
     processor = DataProcessor()
     processor.add_numeric_feature("scaled", column="price", scaler="minmax")
