@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +160,18 @@ def test_what_is_unknown_is_told(caplog):
         model.predict(test.with_columns(item_id=pl.lit("never seen")))
     assert any("column 'item_id': 100.0% unknown" in each for each in caplog.messages)
     assert model.processor.rates.columns["item_id"].unknown == 50
+
+
+def test_a_copy_of_a_model_has_a_processor_of_its_own():
+    train, test = table(300, 0), table(20, 1)
+    model = trained(fitted(train), train)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model.processor))):
+        processor = getattr(twin, "processor", twin)
+        assert processor is not model.processor
+        processor.extend(pl.DataFrame({"item_id": ["new"], "seen": ["new"]}))
+        assert processor.get_vocab_sizes()["item_id"] == 43
+    assert model.processor.get_vocab_sizes()["item_id"] == 42
+    assert model.predict(test)["label_pred"].is_finite().all()
 
 
 def test_an_unfitted_processor_is_refused_before_a_session():

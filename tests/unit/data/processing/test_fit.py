@@ -63,7 +63,7 @@ def learned(states: FitStates, recipe: Recipe) -> dict[str, bytes]:
 
 
 def whole() -> dict[str, bytes]:
-    recipe = Recipe(processor()._fresh())
+    recipe = Recipe(processor().unfitted())
     states = FitStates(recipe)
     states.update(TABLE, 0)
     return learned(states, recipe)
@@ -82,7 +82,7 @@ def test_pieces_in_any_order_learn_what_the_whole_does(cuts, random, travel):
     edges = [0, *cuts, ROWS]
     pieces = [(a, TABLE.slice(a, b - a)) for a, b in pairwise(edges)]
     random.shuffle(pieces)
-    recipe = Recipe(processor()._fresh())
+    recipe = Recipe(processor().unfitted())
     states = []
     for first_row, piece in pieces:
         one = FitStates(recipe)
@@ -100,7 +100,7 @@ def test_pieces_in_any_order_learn_what_the_whole_does(cuts, random, travel):
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 5])
 def test_threads_learn_the_same(threads):
-    recipe = Recipe(processor()._fresh())
+    recipe = Recipe(processor().unfitted())
     pieces = [Piece(n, 7, lambda n=n: TABLE.slice(n, 7)) for n in range(0, ROWS, 7)]
     states = fit_local(recipe, pieces, threads)
     assert states.rates.rows == ROWS
@@ -120,13 +120,13 @@ def test_the_first_wrong_piece_is_told_whatever_the_threads():
 
 
 def test_no_rows_teach_nothing():
-    recipe = Recipe(processor()._fresh())
+    recipe = Recipe(processor().unfitted())
     with pytest.raises(DataError, match="no rows"):
         learn(recipe.transforms, fit_local(recipe, [], 2))
 
 
 def test_missing_values_are_counted():
-    states = FitStates(Recipe(processor()._fresh()))
+    states = FitStates(Recipe(processor().unfitted()))
     states.update(TABLE, 0)
     rates = states.rates.columns
     assert rates["standard"].missing == TABLE["x"].null_count
