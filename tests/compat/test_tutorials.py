@@ -333,6 +333,67 @@ def test_loaders_of_the_old_kind(shared_data: Path, tmp_path: Path) -> None:
         assert len(model.predict(loader)) == len(frame)
 
 
+def test_the_processor_as_its_tutorial_uses_it(shared_data: Path, tmp_path: Path) -> None:
+    """Fit on a frame and on files, transform to dicts, frames and files, save, load, train."""
+    from nextrec.basic.features import DenseFeature, SparseFeature
+
+    from nextrec.data import RecDataLoader
+    from nextrec.data.preprocessor import DataProcessor
+    from nextrec.models.ranking.deepfm import DeepFM
+
+    frame = pd.read_csv(shared_data / "nextrec" / "movielens_100k.csv.gz", nrows=ROWS)
+    processor = DataProcessor()
+    processor.add_numeric_feature("age", scaler="standard")
+    processor.add_sparse_feature("user_id", encode_method="hash", hash_size=1000)
+    processor.add_sparse_feature("item_id", encode_method="label")
+    processor.add_sparse_feature("zip_code", encode_method="label", fill_na="none")
+    processor.add_sequence_feature("movie_title", max_len=5, truncate="pre", separator=" ")
+    processor.add_target("label", target_type="binary")
+    train, test = split(frame)
+    made = processor.fit_transform(train, return_dict=True)
+    assert isinstance(made, dict)
+    assert made["movie_title"].shape == (len(train), 5)
+    processor.summary()
+    processor.save(str(tmp_path / "processor.pkl"))
+    loaded = DataProcessor.load(tmp_path / "processor.pkl")
+    sizes = loaded.get_vocab_sizes()
+    assert sizes["user_id"] == 1000
+
+    train_frame = loaded.transform(train, return_dict=False)
+    test_frame = loaded.transform(test, return_dict=False)
+    assert isinstance(train_frame, pd.DataFrame)
+    model = DeepFM(
+        dense_features=[DenseFeature("age")],
+        sparse_features=[
+            SparseFeature(name, vocab_size=sizes[name], embedding_dim=8)
+            for name in ("user_id", "item_id", "zip_code")
+        ],
+        mlp_params={"dims": [32], "activation": "relu", "dropout": 0.1},
+        target="label",
+        device="cpu",
+    )
+    model.fit(train_data=train_frame, valid_data=test_frame, metrics=["auc"], epochs=1)
+    assert_sound(model.evaluate(test_frame, metrics=["auc"]), "auc")
+
+    path = tmp_path / "train.csv"
+    train.to_csv(path, index=False)
+    again = DataProcessor()
+    again.add_numeric_feature("age", scaler="standard")
+    again.add_sparse_feature("item_id", encode_method="label")
+    again.add_target("label", target_type="binary")
+    again.fit(str(path), chunk_size=500)
+    assert again.get_vocab_sizes()["item_id"] == sizes["item_id"]
+    paths = again.transform(str(path), return_dict=False, output_path=str(tmp_path / "ready"))
+    assert all(Path(each).is_file() for each in paths)
+    loader = RecDataLoader(
+        dense_features=[DenseFeature("age")],
+        sparse_features=[SparseFeature("item_id", vocab_size=sizes["item_id"])],
+        target=["label"],
+        processor=again,
+    ).create_dataloader(data=str(path), batch_size=256, load_full=False)
+    assert sum(len(batch["labels"]["label"]) for batch in loader) == len(train)
+
+
 def test_a_loop_of_ones_own(shared_data: Path) -> None:
     """What 0.3.1 offered beside ``fit``: inputs, forward, loss, penalties, any optimizer."""
     from nextrec.utils import get_optimizer
