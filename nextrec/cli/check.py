@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nextrec.cli.columns import check_columns
 from nextrec.cli.config import TrainConfig
 from nextrec.cli.document import Document, KeyPath
 from nextrec.cli.features import Listed, check_features
@@ -75,6 +76,7 @@ def check_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
 
     model = check_model(findings, listed)
     check_training(findings, listed)
+    check_columns(findings, listed, processor)
     if findings.problems and model is not None:
         _try_model(findings, model, listed)
     findings.raise_any()
@@ -85,7 +87,7 @@ def check_config(path: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
 
 def _try_model(findings: Findings, model: type[BaseModel], listed: Sequence[Listed]) -> None:
     """What the model's constructor would refuse, told beside the problems of other sections."""
-    if findings.touches(("model",)) or findings.touches(("features",)):
+    if any(findings.touches((section,)) for section in ("model", "features", "processor")):
         return
     from nextrec.cli.model_names import try_model
 

@@ -257,6 +257,18 @@ class ProcessorSection(Section):
     embedding_dim: int | None = Field(default=16, ge=1)
     """Width of the tables when no ``features`` are listed."""
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """A single column may stand without a list around it; reading puts one there."""
+        schema = handler(core_schema)
+        for each in schema["properties"].values():
+            if each.get("type") == "array":
+                each["anyOf"] = [{"type": each.pop("type"), "items": each["items"]}, each["items"]]
+                del each["items"]
+        return schema
+
 
 class ModelSection(Section):
     """Which model; ``nextrec models`` lists them with their parameters."""

@@ -93,6 +93,16 @@ class Document:
         else:
             self.values = value
 
+    def wrap(self, path: KeyPath) -> None:
+        """Make the value at ``path`` the only item of a list; every place is kept."""
+        depth = len(path)
+        for places in (self.key_places, self.value_places):
+            below = [old for old in places if len(old) > depth and old[:depth] == path]
+            moved = {(*path, 0, *old[depth:]): places.pop(old) for old in below}
+            places.update(moved)
+        self.value_places[(*path, 0)] = self.value(path)
+        self.get(path[:-1])[path[-1]] = [self.get(path)]
+
     def _nearest(self, places: dict[KeyPath, Place], path: KeyPath) -> Place:
         while path and path not in places:
             path = path[:-1]

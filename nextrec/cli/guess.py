@@ -2,79 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from nextrec.cli.guesses import LONGEST, WIDTH, Guess, learned, lists
+from nextrec.cli.moments import Moment, moment_of
+from nextrec.cli.sizes import token_table
 from nextrec.data.diagnosis.text import other_meaning
 from nextrec.data.profile import (
     LABELS,
-    LARGE_TABLE,
     MAX_DISTINCT,
-    USERS,
     Profile,
     is_id,
     is_packed,
+    is_packed_below_zero,
     is_time,
     is_user,
     names_time,
 )
-from nextrec.errors import ConfigError, did_you_mean, invalid
-from nextrec.features import UNKNOWN_ID
 
-Role = Literal["dense", "sparse", "sequence", "later", "left out"]
-
-WIDTH = 16
-"""Width of all tables: factorization machines need one."""
-LONGEST = 50
-
-
-@dataclass
-class Guess:
-    """A column's part in the config."""
-
-    name: str
-    role: Role
-    why: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    """Of the feature; ``vocab_size`` is an estimate where the processor learns it."""
-    learn: tuple[str, dict[str, Any]] | None = None
-    """Section of the processor, and arguments there; ``None``: the column is ready as it is."""
-
-
-def choose_targets(
-    profiles: Sequence[Profile], wanted: Sequence[str], owner: str = "init"
-) -> list[Profile]:
-    """The label columns: those that were named, else the first that is called like one.
-
-    Raises:
-        ConfigError: no such column, none that looks like a label, or one that is no number.
-    """
-    by_name = {profile.name: profile for profile in profiles}
-    for name in wanted:
-        if name not in by_name:
-            must_be = f"a column of the data ({', '.join(by_name)})"
-            hint = did_you_mean(name, by_name)
-            raise ConfigError(invalid(owner, "--target", must_be, name) + hint)
-    lower = {name.lower(): name for name in reversed(by_name)}
-    names = list(wanted) or [lower[name] for name in LABELS if name in lower][:1]
-    if not names:
-        raise ConfigError(
-            f"{owner}: no column is called like a label; name it by --target. The columns are "
-            f"{', '.join(by_name)}."
-        )
-    for name in names:
-        if by_name[name].kind not in ("integer", "real", "flag"):
-            must_be = "a column of numbers"
-            raise ConfigError(invalid(owner, "--target", must_be, f"{name}: {by_name[name].kind}"))
-    return [by_name[name] for name in names]
-
-
-def task_of(target: Profile) -> str:
-    """``binary`` for labels 0 and 1, otherwise ``regression``."""
-    binary = target.whole and target.lowest >= 0 and target.highest <= 1
-    return "binary" if binary else "regression"
+WIDE = 1000
+"""Ids above this are given anew by the processor when few of them occur."""
+SEPARATORS = "|;, "
+_IN_BRACKETS = r"^\s*(\[.*\]\s*)?$"
 
 
 def guess(profile: Profile) -> Guess:
@@ -85,8 +35,10 @@ def guess(profile: Profile) -> Guess:
     if name.lower() in LABELS:
         text = "called like a label; make it a --target, or list it if it is known beforehand"
         return Guess(name, "left out", text)
+    if profile.infinite:
+        return Guess(name, "later", f"{profile.infinite:,} infinite values: correct them")
     if is_time(profile):
-        return Guess(name, "left out", "says when; use it to split (data.split_by: time)")
+        return _moment(profile)
     if profile.kind == "ids":
         return _sequence(profile)
     if profile.kind == "text":
@@ -105,20 +57,39 @@ def guess(profile: Profile) -> Guess:
     return _number(profile)
 
 
+def _moment(profile: Profile) -> Guess:
+    """Parts of a moment, as far as there is a way to read it."""
+    moment = moment_of(profile)
+    if moment is None:
+        return Guess(profile.name, "later", "says when, in a form that is not known here")
+    return _parts(profile, moment)
+
+
+def _parts(profile: Profile, moment: Moment) -> Guess:
+    why = moment.why + ("" if "format" in moment.options else "; it can split too (split_by: time)")
+    learn = ("datetime", {"parts": list(moment.parts), **moment.options})
+    width = {"embedding_dim": WIDTH}
+    return Guess(profile.name, "sparse", why, width, learn, parts=moment.sizes())
+
+
 def _number(profile: Profile) -> Guess:
     name, many, span = profile.name, _count(profile), _span(profile)
     whole = profile.whole and profile.lowest >= 0
     rows = int(profile.highest) + 1
-    if (whole and is_id(profile)) or is_user(profile):
-        if not whole:
-            return _learned(profile, f"ids {span}, not all from 0 on")
+    scattered = rows > WIDE and (profile.distinct or MAX_DISTINCT) * 10 < rows
+    if (profile.whole and is_id(profile)) or is_user(profile):
         if profile.distinct == profile.rows and not is_user(profile):
             return Guess(name, "left out", "another value in every row: it names rows")
-        if rows > LARGE_TABLE and (profile.distinct or MAX_DISTINCT) * 10 < rows:
-            return _learned(profile, f"{many} ids, but up to {rows - 1:,}")
+        if not whole:
+            return learned(profile, f"ids {span}, not all from 0 on")
+        if scattered:
+            return learned(profile, f"{many} ids, but up to {rows - 1:,}")
         return _sparse(profile, f"ids {span}, {many} different ones")
+    if is_packed_below_zero(profile):
+        return learned(profile, f"integers {span}, {many} different ones: taken for categories")
     if is_packed(profile):
-        return _sparse(profile, f"integers {span}, {many} different ones: taken for categories")
+        why = f"integers {span}, {many} different ones: taken for categories"
+        return learned(profile, why) if scattered else _sparse(profile, why)
     if max(abs(profile.lowest), abs(profile.highest)) > 100:
         return Guess(name, "dense", f"numbers {span}: scaled", learn=("numeric", {}))
     return Guess(name, "dense", f"numbers {span}")
@@ -127,37 +98,33 @@ def _number(profile: Profile) -> Guess:
 def _text(profile: Profile) -> Guess:
     """Text is lists, a moment or a category."""
     name, tokens = profile.name, profile.counts.values
+    tokens = tokens if len(tokens) else profile.examples
     meanings = {each.kind: each for each in other_meaning(name, tokens)} if len(tokens) else {}
     if "text_lists" in meanings:
         separator = meanings["text_lists"].values["separator"]
-        arguments = {"vocab_size": MAX_DISTINCT, "embedding_dim": WIDTH, "max_len": LONGEST}
-        options = {"separator": separator, "max_len": LONGEST}
-        why = f"text, lists separated by {separator}"
-        return Guess(name, "sequence", why, arguments, ("sequence", options))
+        return lists(profile, f"text, lists separated by {separator}", separator)
+    if len(tokens) and pc.all(pc.match_substring_regex(tokens, _IN_BRACKETS)).as_py():
+        return lists(profile, "text, lists in brackets", ",")
     if names_time(name) or "text_dates" in meanings:
-        return Guess(name, "left out", "says when, as text; `processor.datetime` takes its parts")
+        moment = moment_of(profile)
+        if moment is not None:
+            return _parts(profile, moment)
+        if "text_dates" in meanings:
+            return Guess(name, "later", "dates as text, in more than one form")
     if profile.distinct == 1 and not profile.missing:
         return Guess(name, "left out", "holds one value only")
     if profile.distinct == profile.rows and not is_user(profile):
         return Guess(name, "left out", "another text in every row: it names rows")
-    return _learned(profile, f"text, {_count(profile)} different values")
+    return learned(profile, f"text, {_count(profile)} different values")
 
 
 def _with_gaps(profile: Profile) -> Guess:
     """A column of numbers, flags or ids of which some are missing."""
     why = f"{profile.missing:,} of {profile.rows:,} values missing"
-    if is_user(profile) or (profile.whole and is_id(profile)) or is_packed(profile):
-        return _learned(profile, f"{why}, {_count(profile)} different ones")
+    packed = is_packed(profile) or is_packed_below_zero(profile)
+    if is_user(profile) or (profile.whole and is_id(profile)) or packed:
+        return learned(profile, f"{why}, {_count(profile)} different ones")
     return Guess(profile.name, "dense", f"numbers {_span(profile)}, {why}", learn=("numeric", {}))
-
-
-def _learned(profile: Profile, why: str) -> Guess:
-    """A category whose ids the processor gives."""
-    size = (profile.distinct or MAX_DISTINCT) + UNKNOWN_ID + 1
-    arguments = {"vocab_size": size, "embedding_dim": WIDTH}
-    rare = profile.distinct is None or profile.distinct * 10 > profile.rows > 1000
-    options = {"min_frequency": 2} if rare else {}
-    return Guess(profile.name, "sparse", why, arguments, ("sparse", options))
 
 
 def _sparse(profile: Profile, why: str) -> Guess:
@@ -166,50 +133,49 @@ def _sparse(profile: Profile, why: str) -> Guess:
 
 
 def _sequence(profile: Profile) -> Guess:
-    if profile.lowest < 0 or profile.longest == 0:
-        return Guess(profile.name, "later", "lists without ids, or with negative ones")
+    if profile.longest == 0:
+        return Guess(profile.name, "later", "lists without a single item")
     why = f"lists of up to {profile.longest} ids {_span(profile)}"
-    why += "; id 0 is padding: number items from 1" if profile.lowest == 0 else ""
+    rows = int(profile.highest) + 1
+    scattered = rows > WIDE and _items(profile) * 10 < rows
+    if profile.lowest <= 0 or scattered:
+        why += "; id 0 is padding, so items get new ids" if profile.lowest == 0 else ""
+        return lists(profile, why, _separator(profile))
     arguments = {
-        "vocab_size": int(profile.highest) + 1,
+        "vocab_size": rows,
         "embedding_dim": WIDTH,
         "max_len": min(profile.longest, LONGEST),
     }
     return Guess(profile.name, "sequence", why, arguments)
 
 
-def share_tables(guesses: Sequence[Guess]) -> list[tuple[Guess, Guess]]:
-    """Let a history read the table of the item it holds, as far as their names tell.
+def _items(profile: Profile) -> int:
+    """Different items of lists of integers, also as text."""
+    separator = _separator(profile)
+    table = token_table(profile, separator)
+    return MAX_DISTINCT if table is None else table.num_rows
 
-    ``hist_movie_id`` and ``movie_seq`` go with ``movie_id``. Returns (history, item) pairs.
-    """
-    pairs = []
-    for history in (each for each in guesses if each.role == "sequence"):
-        for item in (each for each in guesses if each.role == "sparse"):
-            raw = [each for each in (history, item) if each.learn is not None]
-            if item.name.lower() in USERS or len(raw) == 1:  # ids of two kinds share no table
-                continue
-            stem = re.sub(r"_?ids?$", "", item.name, flags=re.IGNORECASE)
-            if len(stem) >= 3 and stem.lower() in history.name.lower():
-                for each in raw:
-                    assert each.learn is not None
-                    each.learn[1]["vocabulary"] = item.name
-                if not raw:
-                    history.arguments["embedding_name"] = item.name
-                history.why += f"; shares the table of {item.name}"
-                pairs.append((history, item))
-                break
-    return pairs
+
+def _separator(profile: Profile) -> str | None:
+    """What stands between the items of lists that are text; ``None`` for real lists."""
+    if not any("string" in each for each in profile.types):
+        return None
+    values = profile.examples.cast(pa.large_string())
+    return next((each for each in SEPARATORS if _share_with(values, each)), ",")
+
+
+def _share_with(values: pa.Array, separator: str) -> bool:
+    return bool(pc.any(pc.match_substring(values, separator)).as_py())
 
 
 def _is_even(profile: Profile) -> bool:
     return profile.shortest == profile.longest > 0
 
 
-def _count(profile: Profile) -> str:
-    return f"over {MAX_DISTINCT:,}" if profile.distinct is None else f"{profile.distinct:,}"
-
-
 def _span(profile: Profile) -> str:
     form = ",.0f" if profile.whole else ",.4g"
     return f"{profile.lowest:{form}} to {profile.highest:{form}}"
+
+
+def _count(profile: Profile) -> str:
+    return f"over {MAX_DISTINCT:,}" if profile.distinct is None else f"{profile.distinct:,}"

@@ -10,9 +10,11 @@ from typing import Any
 import typer
 
 from nextrec._files import write_text
-from nextrec.cli.guess import Guess, choose_targets, guess, share_tables, task_of
+from nextrec.cli.guess import guess
+from nextrec.cli.guesses import Guess, share_tables
+from nextrec.cli.labels import Target, choose_targets, target_of
 from nextrec.cli.yaml_lines import dump
-from nextrec.data.profile import Profile, is_time, is_user, profile_columns
+from nextrec.data.profile import Profile, is_user, profile_columns
 from nextrec.data.sources import column_names, scan
 from nextrec.errors import ConfigError
 
@@ -65,8 +67,10 @@ def config_lines(
         wanted: label columns that the user named.
         left_out: columns that must not be features, each with the reason.
     """
-    targets = choose_targets(profiles, wanted)
-    guesses = guesses_of(profiles, targets, left_out)
+    chosen = choose_targets(profiles, wanted)
+    targets = [target_of(each) for each in chosen]
+    guesses = guesses_of(profiles, chosen, left_out)
+    _require_features(guesses)
     pairs = share_tables(guesses)
     rows = profiles[0].rows
     yield f"# A first config, from {rows:,} rows of {len(profiles)} columns."
@@ -75,10 +79,11 @@ def config_lines(
         yield "# vocab_size is the largest id here + 1. If later data may hold larger ones, raise"
         yield "# it, or add `out_of_range: unknown`: they get the row of unknown ids (id 1)."
     yield ""
-    yield from _data_lines(source, [each.name for each in profiles if is_time(each)])
+    times = [each.name for each in guesses if _can_split(each)]
+    yield from _data_lines(source, times)
     yield ""
-    if any(each.learn for each in guesses):
-        yield from _processor_lines(guesses)
+    if any(each.learn for each in guesses) or any(each.learn for each in targets):
+        yield from _processor_lines(guesses, targets)
         yield ""
     yield from _feature_lines(guesses)
     yield ""
@@ -87,6 +92,15 @@ def config_lines(
         yield f"  # DIN weighs the history {history.name} by the candidate {item.name}: name: DIN"
     yield ""
     yield from _training_lines(rows, targets, [p for p in profiles if is_user(p)])
+
+
+def _require_features(guesses: Sequence[Guess]) -> None:
+    """A config without features would be of no use."""
+    if not any(each.role in KINDS for each in guesses):
+        reasons = "; ".join(f"{each.name} ({each.why})" for each in guesses)
+        raise ConfigError(
+            f"init: no column can be a feature as it is: {reasons or 'there is only the label'}."
+        )
 
 
 def guesses_of(
@@ -104,7 +118,7 @@ def guesses_of(
     ]
 
 
-def model_name(targets: Sequence[Profile], guesses: Sequence[Guess]) -> str:
+def model_name(targets: Sequence[object], guesses: Sequence[Guess]) -> str:
     """The model that a first config names."""
     tables = any(each.role in ("sparse", "sequence") for each in guesses)
     return "ShareBottom" if len(targets) > 1 else "DeepFM" if tables else "DCN"
@@ -113,6 +127,11 @@ def model_name(targets: Sequence[Profile], guesses: Sequence[Guess]) -> str:
 def batch_size(rows: int) -> int:
     """About a hundred steps an epoch, within reason."""
     return min(4096, max(32, 2 ** ((rows // 100).bit_length() - 1)))
+
+
+def _can_split(column: Guess) -> bool:
+    """Whether `data.split_column` can read the column: dates, times and ISO text."""
+    return bool(column.parts) and column.learn is not None and "format" not in column.learn[1]
 
 
 def _data_lines(source: str, times: Sequence[str]) -> Iterator[str]:
@@ -125,16 +144,17 @@ def _data_lines(source: str, times: Sequence[str]) -> Iterator[str]:
     yield "  # test: a file that is evaluated once, after training"
 
 
-def _processor_lines(guesses: Sequence[Guess]) -> Iterator[str]:
+def _processor_lines(guesses: Sequence[Guess], targets: Sequence[Target]) -> Iterator[str]:
     yield "processor:  # raw columns; ids and scales are learned from data.train"
-    for section in ("numeric", "sparse", "sequence"):
-        chosen = [each for each in guesses if each.learn and each.learn[0] == section]
+    learned = [(each.name, *each.learn, each.why) for each in guesses if each.learn]
+    learned += [(each.name, "target", each.learn, each.why) for each in targets if each.learn]
+    for section in ("numeric", "sparse", "datetime", "sequence", "target"):
+        chosen = [each for each in learned if each[1] == section]
         if chosen:
             yield f"  {section}:"
-        for each in chosen:
-            options = each.learn[1] if each.learn else {}
-            entry: Any = {"name": each.name, **options} if options else each.name
-            yield f"    - {_flow(entry)}  # {each.why}"
+        for name, _, options, why in chosen:
+            entry: Any = {"name": name, **options} if options else name
+            yield f"    - {_flow(entry)}  # {why}"
 
 
 def _feature_lines(guesses: Sequence[Guess]) -> Iterator[str]:
@@ -145,9 +165,10 @@ def _feature_lines(guesses: Sequence[Guess]) -> Iterator[str]:
             yield f"  {kind}:"
         for each in chosen:
             hidden = {"vocab_size"} if each.learn else set()
-            shown = {key: value for key, value in each.arguments.items() if key not in hidden}
-            entry: Any = {"name": each.name, **shown} if shown else each.name
-            yield f"    - {_flow(entry)}  # {'from the processor' if each.learn else each.why}"
+            for name, arguments in each.features():
+                shown = {key: value for key, value in arguments.items() if key not in hidden}
+                entry: Any = {"name": name, **shown} if shown else name
+                yield f"    - {_flow(entry)}  # {'from the processor' if each.learn else each.why}"
     later = [each for each in guesses if each.role == "later"]
     if later:
         yield "  # Not usable as they are: encode them in the data, then list them above."
@@ -159,26 +180,28 @@ def _feature_lines(guesses: Sequence[Guess]) -> Iterator[str]:
 
 
 def _model_lines(
-    targets: Sequence[Profile], users: Sequence[str], guesses: Sequence[Guess]
+    targets: Sequence[Target], users: Sequence[str], guesses: Sequence[Guess]
 ) -> Iterator[str]:
-    tasks = [task_of(target) for target in targets]
+    tasks = [target.task for target in targets]
+    classes = [target.num_classes for target in targets if target.num_classes is not None]
     several = len(targets) > 1
-    name = model_name(targets, guesses)
     yield "model:"
-    yield f"  name: {name}  # `nextrec models` lists the others"
+    yield f"  name: {model_name(targets, guesses)}  # `nextrec models` lists the others"
     yield "  params:"
-    for target, task in zip(targets, tasks, strict=True):
-        yield f"    # {target.name}: {target.lowest:g} to {target.highest:g}, so {task}"
+    for target in targets:
+        yield f"    # {target.name}: {target.why}"
     yield f"    target: {_flow([target.name for target in targets])}"
     yield f"    task: {_flow(tasks if several else tasks[0])}"
+    if classes:
+        yield f"    num_classes: {_flow(classes if len(classes) > 1 else classes[0])}"
     if users:
         yield f"    id_columns: {_flow(list(users))}  # carried into predictions"
 
 
 def _training_lines(
-    rows: int, targets: Sequence[Profile], users: Sequence[Profile]
+    rows: int, targets: Sequence[Target], users: Sequence[Profile]
 ) -> Iterator[str]:
-    binary = all(task_of(target) == "binary" for target in targets)
+    binary = all(target.task == "binary" for target in targets)
     yield "compile:"
     yield "  optimizer: adam"
     yield "  optimizer_params: {lr: 0.001}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nextrec.cli.config import COLUMNS
 from nextrec.cli.document import Document, KeyPath
 from nextrec.cli.findings import Findings
+from nextrec.data.processing.fit import check_shared
 from nextrec.errors import ConfigError, FeatureError
 from nextrec.features import BaseFeature, Feature
 
@@ -44,28 +45,57 @@ def build_processor(findings: Findings) -> DataProcessor | None:
     from nextrec.data.preprocessor import DataProcessor
 
     processor = DataProcessor()
-    first: dict[str, KeyPath] = {}
+    made: dict[str, KeyPath] = {}
     for kind in COLUMNS:
         for number, entry in enumerate(section.get(kind) or ()):
             path = ("processor", kind, number)
-            if findings.touches(path) or entry is None:
-                continue
-            arguments = {"name": entry} if isinstance(entry, str) else dict(entry)
-            before = set(processor.transforms)
-            try:
-                getattr(processor, ADDERS[kind])(**arguments)
-            except (ConfigError, FeatureError, TypeError) as error:
-                findings.add(path, f"processor: {error}")
-                continue
-            made = set(processor.transforms) - before
-            if not made:
-                name = arguments["name"]
-                line = findings.document.value(first.get(name, path)).line
-                findings.add(path, f"processor: {name!r} is described already, on line {line}.")
-            first |= dict.fromkeys(made, path)
+            if not findings.touches(path) and entry is not None:
+                _add_entry(findings, processor, made, path, entry)
     if not processor.transforms and not findings.touches(("processor",)):
         findings.add_key(("processor",), "processor: at least one column is needed.")
+    if not findings.touches(("processor",)):
+        try:
+            processor.unfitted()
+        except ConfigError as error:
+            findings.add_key(("processor",), f"processor: {error}")
     return processor
+
+
+def _add_entry(
+    findings: Findings,
+    processor: DataProcessor,
+    made: dict[str, KeyPath],
+    path: KeyPath,
+    entry: Any,
+) -> None:
+    """Add the columns of one entry to the processor, unless it is wrong or stands there already.
+
+    Args:
+        made: the output columns so far, each with the entry that makes it.
+    """
+    from nextrec.data.preprocessor import DataProcessor
+
+    arguments = {"name": entry} if isinstance(entry, str) else dict(entry)
+    alone = DataProcessor()
+    try:
+        getattr(alone, ADDERS[str(path[1])])(**arguments)
+    except (ConfigError, FeatureError, TypeError) as error:
+        findings.add(path, f"processor: {error}")
+        return
+    for name, transform in alone.transforms.items():
+        if name in made:
+            kind, line = made[name][1], findings.document.value(made[name]).line
+            where = f"under {kind}" + (f", on line {line}" if line else "")
+            findings.add(path, f"processor: {name!r} is described already {where}.")
+            return
+        sharing = [each for each in processor.transforms.values() if each.shares is not None]
+        first = [each for each in sharing if each.shares == transform.shares][:1]
+        try:
+            check_shared([*first, transform])
+        except ConfigError as error:
+            findings.add(path, str(error).replace("DataProcessor", "processor", 1))
+    getattr(processor, ADDERS[str(path[1])])(**arguments)
+    made.update(dict.fromkeys(alone.transforms, path))
 
 
 def complete_features(document: Document) -> frozenset[str]:
@@ -79,7 +109,11 @@ def complete_features(document: Document) -> frozenset[str]:
     section = document.get(("processor",))
     if not isinstance(section, dict) or not isinstance(document.values, dict):
         return frozenset()
+    for kind in COLUMNS:  # a single column may stand without a list around it
+        if isinstance(section.get(kind), (str, dict)):
+            document.wrap(("processor", kind))
     outputs = _outputs(document)
+    named = {*outputs, *named_outputs(section)}
     if document.get(("features",)) is None:
         lists = _all_features(outputs, section.get("embedding_dim", 16))
         document.put(("features",), lists, document.key(("processor",)))
@@ -89,7 +123,7 @@ def complete_features(document: Document) -> frozenset[str]:
         for number, entry in enumerate(entries if isinstance(entries, list) else ()):
             path: KeyPath = ("features", kind, number)
             name = entry.get("name") if isinstance(entry, dict) else entry
-            if name not in outputs:
+            if name not in named:
                 continue
             place = document.value(path)
             if isinstance(entry, str):
@@ -97,8 +131,10 @@ def complete_features(document: Document) -> frozenset[str]:
             if document.get((*path, "vocab_size")) is None:
                 learned.add(name)
                 document.put((*path, "vocab_size"), PLACEHOLDER, place)
-            if document.get((*path, "embedding_name")) is None and outputs[name].shares:
-                document.put((*path, "embedding_name"), outputs[name].shares, place)
+            shares = name in outputs and outputs[name].shares is not None
+            shared = outputs[name].embedding_name if shares else None  # type: ignore[attr-defined]
+            if shared is not None and document.get((*path, "embedding_name")) is None:
+                document.put((*path, "embedding_name"), shared, place)
     return frozenset(learned)
 
 
@@ -111,6 +147,25 @@ def _outputs(document: Document) -> dict[str, Transform]:
     processor = build_processor(findings)
     made = {} if processor is None else processor.transforms
     return {name: each for name, each in made.items() if each.role != "target"}
+
+
+def named_outputs(section: Mapping[str, Any]) -> set[str]:
+    """Names of the columns of all entries, of those too that have other faults.
+
+    Their features would otherwise be told to lack what the entry is to teach.
+    """
+    names = set()
+    for kind, entries in section.items():
+        for entry in entries if isinstance(entries, list) and kind != "target" else ():
+            name = entry.get("name") if isinstance(entry, dict) else entry
+            if not isinstance(name, str):
+                continue
+            names.add(name)
+            parts = entry.get("parts") if isinstance(entry, dict) else None
+            if kind == "datetime":
+                known = parts if isinstance(parts, list) else ["hour", "weekday"]
+                names |= {f"{name}_{part}" for part in known}
+    return names
 
 
 def _all_features(outputs: Mapping[str, Transform], width: int | None) -> dict[str, list[Any]]:

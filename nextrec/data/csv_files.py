@@ -24,7 +24,7 @@ from nextrec.data.csv_blocks import Place
 from nextrec.data.csv_file import CsvFile
 from nextrec.data.csv_parser import BadLine
 from nextrec.data.csv_stream import Forward
-from nextrec.data.csv_types import narrow, narrow_piece, wider
+from nextrec.data.csv_types import kind, narrow, narrow_piece, settled, wider
 from nextrec.data.files import THREADS, Job, OnBad, Source, Unit, reading, require_columns
 from nextrec.data.locations import Location, locate, open_stream
 from nextrec.data.prefetch import in_order
@@ -191,16 +191,17 @@ class CsvFiles(Source):
         learned = _Learned(types, [[] for _ in self.files], [[] for _ in self.files])
         bad: dict[int, list[BadLine]] = {}
         jobs = self._studies(types, read_all=pieces is not None or self.on_bad == "skip")
-        for number, place, arrays, found in in_order(jobs, THREADS, 2 * THREADS):
+        for number, place, arrays, kinds, found in in_order(jobs, THREADS, 2 * THREADS):
             learned.places[number].append(place)
             learned.rows[number].append(len(next(iter(arrays.values()))))
-            for name, array in arrays.items():
-                types[name] = wider(types[name], array.type)
+            for name, each in kinds.items():
+                types[name] = wider(types[name], each)
             if found:
                 bad.setdefault(number, []).extend(found)
             if pieces is not None:
                 pieces.append(arrays)
         self._report(bad)
+        types.update({name: settled(to) for name, to in types.items()})
         self._learned[key] = learned
         return learned
 
@@ -217,8 +218,9 @@ class CsvFiles(Source):
             for place, block in file.blocks(BLOCK_BYTES):
                 if number == place.start - file.head.start == 0 and len(block) > SAMPLE_BYTES:
                     self._look_ahead(file, block, types)
-                open_ = {n: to for n, to in types.items() if read_all or not pa.types.is_string(to)}
-                guesses = open_ or dict(list(types.items())[:1])  # one counts the rows
+                known = {name: settled(to) for name, to in types.items()}
+                open_ = {n: to for n, to in known.items() if read_all or not pa.types.is_string(to)}
+                guesses = open_ or dict(list(known.items())[:1])  # one counts the rows
                 yield partial(self._study, number, place, block, guesses)
 
     @staticmethod
@@ -233,15 +235,16 @@ class CsvFiles(Source):
         except pa.ArrowInvalid:
             return  # it will be reported with its block
         for name, array in zip(types, arrays, strict=True):
-            types[name] = wider(types[name], array.type)
+            types[name] = wider(types[name], kind(array))
 
     def _study(
         self, number: int, place: Place, block: bytes, guesses: dict[str, pa.DataType]
-    ) -> tuple[int, Place, dict[str, pa.Array], list[BadLine]]:
+    ) -> tuple[int, Place, dict[str, pa.Array], dict[str, pa.DataType], list[BadLine]]:
         file = self.files[number]
         read = partial(file.parser.narrowed, guesses=guesses)
         arrays, bad = file.parse(place, block, list(guesses), read)
-        return number, place, dict(zip(guesses, arrays, strict=True)), bad
+        by_name = dict(zip(guesses, arrays, strict=True))
+        return number, place, by_name, {name: kind(each) for name, each in by_name.items()}, bad
 
     def _report(self, bad: dict[int, list[BadLine]]) -> None:
         found = {str(self.paths[number]): lines for number, lines in sorted(bad.items())}

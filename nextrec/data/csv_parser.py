@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from nextrec.data.csv_blocks import count_lines, line_end, outside, quoted
+from nextrec.data.csv_odd import odd_fields
 from nextrec.data.csv_types import cast_text, casts, narrow_piece
 
 SHOWN = 80
@@ -55,7 +56,7 @@ class Parser:
 
     def typed(self, block: bytes, types: Mapping[str, pa.DataType]) -> list[pa.Array]:
         """Columns in types that are wide enough for them."""
-        arrays = self._directly(block, types)
+        arrays = self._directly(block, types, set())  # the types were found with all odd fields
         return [
             array if array.type == to else cast_text(array, to)
             for array, to in zip(arrays, types.values(), strict=True)
@@ -67,33 +68,47 @@ class Parser:
         Args:
             guesses: the types found in other blocks; null: none yet. Text stays text.
         """
-        arrays = self._directly(block, guesses)
+        places = odd_fields(block, self.delimiter, len(self.names))
+        odd = {self.names[place] for place in places}
+        arrays = self._directly(block, guesses, odd)
+        # What reals may have made of long integers is looked up in the text.
+        blurred = {
+            name: pa.string()
+            for name, array in zip(guesses, arrays, strict=True)
+            if pa.types.is_floating(array.type) and _is_large(array)
+        }
+        if blurred:
+            again = dict(zip(blurred, self._convert(block, blurred), strict=True))
+            arrays = [again.get(name, array) for name, array in zip(guesses, arrays, strict=True)]
         return [
             narrow_piece(array) if pa.types.is_string(array.type) and array.type != guess else array
             for array, guess in zip(arrays, guesses.values(), strict=True)
         ]
 
-    def _directly(self, block: bytes, types: Mapping[str, pa.DataType]) -> list[pa.Array]:
-        """Columns as numbers where the types say so and it is possible, otherwise as text."""
+    def _directly(
+        self, block: bytes, types: Mapping[str, pa.DataType], odd: set[str]
+    ) -> list[pa.Array]:
+        """Columns as numbers where the types say so and it is possible, otherwise as text.
+
+        Args:
+            odd: columns that must be read as text, for Arrow would take names for numbers.
+        """
         wanted = {
-            name: to if _is_number(to) and name not in self.worded else pa.string()
+            name: to if _is_number(to) and name not in self.worded | odd else pa.string()
             for name, to in types.items()
         }
-        hexadecimal = _has_hexadecimal(block)  # which Arrow would take for numbers
-        if not hexadecimal:
-            try:
-                arrays = self._convert(block, wanted)
-            except pa.ArrowInvalid:
-                if not any(map(_is_number, wanted.values())):
-                    raise
-            else:
-                if all(map(_plain, arrays)):
-                    return arrays
+        try:
+            arrays = self._convert(block, wanted)
+        except pa.ArrowInvalid:
+            if not any(map(_is_number, wanted.values())):
+                raise
+        else:
+            if not any(map(_has_nan, arrays)):
+                return arrays
         arrays = self._convert(block, dict.fromkeys(types, pa.string()))
-        if not hexadecimal:
-            for array, (name, to) in zip(arrays, wanted.items(), strict=True):
-                if _is_number(to) and not casts(array, to):
-                    self.worded.add(name)
+        for array, (name, to) in zip(arrays, wanted.items(), strict=True):
+            if _is_number(to) and not casts(array, to):
+                self.worded.add(name)
         return arrays
 
     def _convert(self, block: bytes, types: Mapping[str, pa.DataType]) -> list[pa.Array]:
@@ -160,22 +175,15 @@ def _is_number(data_type: pa.DataType) -> bool:
     return bool(pa.types.is_integer(data_type) or pa.types.is_floating(data_type))
 
 
-def _has_hexadecimal(block: bytes) -> bool:
-    """Whether ``0x`` or ``0X`` is somewhere in the block; many times faster than ``in``."""
-    content = np.frombuffer(block, np.uint8)
-    behind_zero = np.flatnonzero(content | 0x20 == ord("x")) - 1
-    return bool((content[behind_zero] == ord("0")).any())
+def _has_nan(array: pa.Array) -> bool:
+    """Whether reals have NaN, which is a word for a missing value."""
+    return pa.types.is_floating(array.type) and bool(pc.any(pc.is_nan(array)).as_py())
 
 
-def _plain(array: pa.Array) -> bool:
-    """Whether converted reals are what they seem.
-
-    NaN is a word for a missing value, and an integer too long for 64 bits is a name.
-    """
-    if not pa.types.is_floating(array.type):
-        return True
-    largest = pc.max(pc.abs(array)).as_py()
-    return not pc.any(pc.is_nan(array)).as_py() and (largest is None or largest < 2**63)
+def _is_large(reals: pa.Array) -> bool:
+    """Whether reals are so large that they don't hold every integer."""
+    bounds = pc.min_max(reals).as_py()
+    return bounds["min"] is not None and max(-bounds["min"], bounds["max"]) >= 2**53
 
 
 def _undecodable(block: bytes, ends: np.ndarray) -> list[int]:

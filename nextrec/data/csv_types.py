@@ -2,7 +2,9 @@
 
 CSV has no types. A column takes the narrowest of integer, real number, true/false and text that
 holds all its values in all files, so a real number or a word in the last row changes the type of
-the whole column, instead of breaking the read or being lost.
+the whole column, instead of breaking the read or being lost. Nothing of what is written is lost
+either: ``007`` and ``+5`` are text, and so are integers beyond 2^53 beside real numbers. ``-0`` is
+a real number, as an integer it would lose its sign.
 
 An empty field is missing. The words in ``MISSING`` are missing in columns of numbers only: in a
 column of text, ``NA`` may be a country.
@@ -16,12 +18,24 @@ import pyarrow.compute as pc
 MISSING = ("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None", "\\N")
 
 
+LONG = pa.decimal128(19)
+"""Stands, while types are being found, for integers beyond 2^53: int64 holds them, reals do not."""
+
+_EXACT = 2**53
+"""Up to here reals hold every integer."""
+
+_STARTS = pa.array([*(f"{sign}{digit}" for sign in "0+" for digit in range(10)), "0x", "0X", "-0"])
+_NO_INTEGER = r"^(?:-?0[0-9xX]|-0$|\+)"
+_NO_REAL = r"^(?:-?0[0-9xX]|\+[0-9]+$)"
+
+
 def narrow(text: pa.ChunkedArray) -> pa.ChunkedArray:
     """Cast a text column to the narrowest type that holds all its values."""
     pieces = [narrow_piece(chunk) for chunk in text.chunks]
     found = pa.null()
     for piece in pieces:
-        found = wider(found, piece.type)
+        found = wider(found, kind(piece))
+    found = settled(found)
     pairs = zip(pieces, text.chunks, strict=True)
     fitting = [each if each.type == found else cast_text(chunk, found) for each, chunk in pairs]
     return pa.chunked_array(fitting, type=found)
@@ -30,8 +44,8 @@ def narrow(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def narrow_piece(text: pa.Array) -> pa.Array:
     """Cast a piece of a text column to the narrowest type that holds its values.
 
-    >>> narrow_piece(pa.array(["1", "2.5", "NA"])).type
-    DataType(double)
+    >>> narrow_piece(pa.array(["1", "2.5", "NA"])).type, narrow_piece(pa.array(["007"])).type
+    (DataType(double), DataType(string))
     """
     numbers = _as_numbers(text)
     if numbers is None:
@@ -46,22 +60,27 @@ def narrow_piece(text: pa.Array) -> pa.Array:
 def _as_numbers(text: pa.Array) -> pa.Array | None:
     """The text as integers or else reals without NaN; None when it is neither."""
     integers = _try_cast(text, pa.int64())
-    if integers is not None:
-        # Arrow reads 0x1f as 31; whoever writes that means a name.
-        return None if pc.any(pc.starts_with(text, "0x")).as_py() else integers
+    if integers is not None and not _any_is(text, _NO_INTEGER):
+        return integers
     reals = _try_cast(text, pa.float64())
-    if reals is None or pc.any(pc.is_nan(reals)).as_py() or _has_long_integer(text, reals):
+    if reals is None or pc.any(pc.is_nan(reals)).as_py():
         return None
-    return reals
+    return None if _any_is(text, _NO_REAL) or _has_long_integer(text, reals) else reals
+
+
+def _any_is(text: pa.Array, pattern: str) -> bool:
+    """Whether a value is written as no number is: its zeros or its sign would be lost."""
+    likely = text.filter(pc.is_in(pc.utf8_slice_codeunits(text, 0, 2), _STARTS))
+    return bool(pc.any(pc.match_substring_regex(likely, pattern)).as_py())
 
 
 def _has_long_integer(text: pa.Array, reals: pa.Array) -> bool:
-    """Whether a value is an integer that int64 can't hold: a name, which a float would blur."""
-    largest = pc.max(pc.abs(reals)).as_py()
-    if largest is None or largest < 2**63:
-        return False
-    integers = text.filter(pc.match_substring_regex(text, r"^-?\d+$"))
-    return _try_cast(integers, pa.int64()) is None
+    """Whether a value is an integer beyond 2^53, of which a real would lose digits."""
+    large = pc.greater_equal(pc.abs(reals), float(_EXACT))
+    text, reals = text.filter(large), reals.filter(large)
+    whole = pc.match_substring_regex(text, r"^-?\d+$")
+    digits = pc.utf8_ltrim(text.filter(whole), "-")
+    return bool(pc.any(pc.not_equal(digits, str(_EXACT))).as_py())
 
 
 def _as_flags(text: pa.Array) -> pa.Array | None:
@@ -76,14 +95,31 @@ def _as_flags(text: pa.Array) -> pa.Array | None:
 def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     """The narrowest type that holds the values of both.
 
-    >>> wider(pa.int64(), pa.float64()), wider(pa.int64(), pa.string())
-    (DataType(double), DataType(string))
+    >>> wider(pa.int64(), pa.float64()), wider(LONG, pa.float64()), wider(pa.int64(), LONG) == LONG
+    (DataType(double), DataType(string), True)
     """
     if one == other or pa.types.is_null(other):
         return one
     if pa.types.is_null(one):
         return other
-    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.string()
+    both = {one, other}
+    if both == {pa.int64(), LONG}:
+        return LONG
+    return pa.float64() if both == {pa.int64(), pa.float64()} else pa.string()
+
+
+def kind(array: pa.Array) -> pa.DataType:
+    """The type of a narrowed piece, :data:`LONG` where its integers are."""
+    if not pa.types.is_integer(array.type):
+        return array.type
+    bounds = pc.min_max(array).as_py()
+    least, most = bounds["min"], bounds["max"]
+    return LONG if least is not None and max(-least, most) > _EXACT else array.type
+
+
+def settled(found: pa.DataType) -> pa.DataType:
+    """The type that a column of a found kind has."""
+    return pa.int64() if found == LONG else found
 
 
 def cast_text(text: pa.Array, to: pa.DataType) -> pa.Array:

@@ -3,7 +3,7 @@
 ``sales/day=2024-01-01/country=DE/part-0.parquet`` has the columns ``day`` and ``country`` beside
 those in the file. Values are written as in a URL (``%2F`` for a slash), and
 ``__HIVE_DEFAULT_PARTITION__`` is a missing value. A key whose values are integers in all folders is
-a column of integers, otherwise one of text.
+a column of integers, otherwise one of text: ``month=01`` keeps its zero.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def _listed(keys: Keys) -> str:
 def typed(values: Sequence[str | None]) -> pa.Array:
     """The values of one key, one a file, as integers when all are, otherwise as text.
 
-    >>> typed(["1", None, "12"]).type, typed(["1", "x"]).type
-    (DataType(int64), DataType(string))
+    >>> typed(["1", None, "12"]).type, typed(["1", "x"]).type, typed(["01"]).type
+    (DataType(int64), DataType(string), DataType(string))
     """
     text = pa.array(values, pa.string())
     if text.null_count == len(text):
         return text
-    if pc.all(pc.match_substring_regex(text, r"^-?[0-9]+$")).as_py():
+    if pc.all(pc.match_substring_regex(text, r"^(?:0|-?[1-9][0-9]*)$")).as_py():
         try:
             return text.cast(pa.int64())
         except pa.ArrowInvalid:  # too long for 64 bits: a name

@@ -153,10 +153,6 @@ def _vocabulary(name: str, tokens: Sequence[str], fill_na: str | None) -> Payloa
         wanted = [number or token for number, token in zip(written, tokens, strict=True)]
         tokens = _distinct(wanted, tokens)
     elif real and {tokens[place] for place in real} <= {"True", "False"}:
-        logger.warning(
-            "Categories True and False of %r are read as truth values; as text they are unknown.",
-            name,
-        )
         tokens = [token.lower() if token in ("True", "False") else token for token in tokens]
     none = pa.array([], pa.int64())
     return {

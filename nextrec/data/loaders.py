@@ -28,10 +28,17 @@ def pass_through(batches: Any) -> Any:
     return batches
 
 
+def is_whole(value: Any) -> bool:
+    """Whether it is an integer, and no boolean."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def require_rank(owner: str, rank: int, world_size: int) -> None:
     """Refuse a rank that is not one of ``world_size``."""
-    if not 0 <= rank < world_size:
-        raise ConfigError(invalid(owner, "rank", f"in [0, {world_size})", rank))
+    if not is_whole(world_size) or world_size < 1:
+        raise ConfigError(invalid(owner, "world_size", "a positive integer", world_size))
+    if not is_whole(rank) or not 0 <= rank < world_size:
+        raise ConfigError(invalid(owner, "rank", f"an integer in [0, {world_size})", rank))
 
 
 def batch_bounds(
@@ -40,26 +47,32 @@ def batch_bounds(
     """Where a rank's batches begin and end among its rows of an epoch.
 
     Ranks have ``rows / world_size`` rows each, the first ones perhaps one more, and all of them
-    the same number of batches.
+    the same number of batches. No batch is empty and none is larger than ``size``: so batches of
+    one row need rows that come out even, or ``drop_last``.
 
     >>> batch_bounds("loader", rows=7, size=3, rank=0, world_size=1, drop_last=False)
     [0, 3, 6, 7]
     """
-    mine = len(range(rank, rows, world_size))
-    if drop_last:
-        count = rows // (size * world_size)
-        bounds = [number * size for number in range(count + 1)]
-    else:
-        count = -(-rows // (size * world_size))
-        bounds = [*(number * size for number in range(count)), mine]
-        if count > 1 and mine == bounds[-2]:  # others have one row more, and a batch for it
-            bounds[-2] -= (size + 1) // 2
-    if count == 0 or any(stop <= start for start, stop in pairwise(bounds)):
+    # The last rank has the fewest rows. All ranks look at it, so that all refuse or none.
+    fewest = _bounds_of(world_size - 1, rows, size, world_size, drop_last)
+    if len(fewest) < 2 or any(stop <= start for start, stop in pairwise(fewest)):
+        single = size == 1 and not drop_last and rows > world_size
+        advice = "batch_size=2 or drop_last=True" if single else "a smaller batch_size or more rows"
         raise ConfigError(
             f"{owner}: {rows} row(s) don't give each of {world_size} rank(s) the same "
-            f"number of batches of {size} row(s) (drop_last={drop_last}); use a smaller "
-            "batch_size or more rows."
+            f"number of batches of {size} row(s) (drop_last={drop_last}); use {advice}."
         )
+    return _bounds_of(rank, rows, size, world_size, drop_last)
+
+
+def _bounds_of(rank: int, rows: int, size: int, world_size: int, drop_last: bool) -> list[int]:
+    if drop_last:
+        return [number * size for number in range(rows // (size * world_size) + 1)]
+    mine = len(range(rank, rows, world_size))
+    count = -(-rows // (size * world_size))
+    bounds = [*(number * size for number in range(count)), mine]
+    if count > 1 and mine == bounds[-2]:  # others have one row more, and a batch for it
+        bounds[-2] -= (size + 1) // 2
     return bounds
 
 
@@ -70,9 +83,9 @@ class EpochLoader(DataLoader[Batch], ABC):
         self, dataset: Any, batch_size: int, shuffle: bool, seed: int | None, drop_last: bool
     ) -> None:
         owner = type(self).__name__
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        if not is_whole(batch_size) or batch_size < 1:
             raise ConfigError(invalid(owner, "batch_size", "a positive integer", batch_size))
-        if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+        if seed is not None and (not is_whole(seed) or seed < 0):
             raise ConfigError(invalid(owner, "seed", "an integer of at least 0 or None", seed))
         super().__init__(
             dataset, batch_size=int(batch_size), drop_last=drop_last, collate_fn=pass_through

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nextrec.data.blocks import Layout
-from nextrec.data.columns import dense_values, label_values, sparse_values, weight_values
+from nextrec.data.columns import (
+    NUMBER_TEXT,
+    dense_values,
+    label_values,
+    sparse_values,
+    weight_values,
+)
 from nextrec.data.files import require_columns
 from nextrec.data.histories import sequence_values
-from nextrec.errors import FeatureError
+from nextrec.data.lists import first_true, is_text
+from nextrec.errors import DataError, FeatureError
 from nextrec.features import FeatureSet
 
 FEATURE_BLOCKS = {"sparse": np.int64, "sequence": np.int64, "dense": np.float32}
@@ -59,6 +69,7 @@ def fill_blocks(table: pa.Table, schema: Schema, first_row: int) -> dict[str, np
     """
     has_labels = any(name in table.column_names for name in schema.targets)
     arrays = _allocate(table.num_rows, schema, has_labels)
+    _refuse_text(table, schema, first_row)
     start = 0
     for part in table.to_batches(max_chunksize=PACK_ROWS):
         stop = start + part.num_rows
@@ -82,6 +93,38 @@ def _allocate(rows: int, schema: Schema, has_labels: bool) -> dict[str, np.ndarr
     if schema.weight_column:
         arrays["weights"] = np.empty(rows, np.float32)
     return arrays
+
+
+def _refuse_text(table: pa.Table, schema: Schema, first_row: int) -> None:
+    """Raise for a column of numbers that is text, naming the row that makes it so.
+
+    One word turns a whole CSV column into text; in most pieces every value looks right.
+    """
+    features = schema.features
+    readers: dict[str, Callable[..., Any]] = {
+        each.name: partial(sparse_values, feature=each) for each in features.sparse
+    }
+    single = [each for each in features.dense if each.input_dim == 1]
+    readers |= {each.name: partial(dense_values, feature=each) for each in single}
+    readers |= {name: partial(label_values, target=name) for name in schema.targets}
+    if schema.weight_column:
+        readers[schema.weight_column] = partial(weight_values, name=schema.weight_column)
+    for name, read in readers.items():
+        if name not in table.column_names or not is_text(table.column(name).type):
+            continue
+        row = 0
+        for chunk in table.column(name).chunks:
+            right = pc.fill_null(pc.match_substring_regex(chunk, NUMBER_TEXT), True)
+            wrong = first_true(pc.invert(right))
+            if wrong >= 0:
+                read(chunk.slice(wrong, 1), first_row=first_row + row + wrong)
+            row += len(chunk)
+        if table.num_rows > table.column(name).null_count:
+            raise DataError(
+                f"column {name!r} must hold numbers, but is text. The values of the rows from "
+                f"{first_row} to {first_row + table.num_rows - 1} could be numbers: parse them "
+                "first; in a CSV file the value of another row is none."
+            )
 
 
 def _fill_features(

@@ -107,6 +107,8 @@ class PartitionedFiles(Source):
         try:
             if pa.types.is_dictionary(column.type):
                 column = column.cast(column.type.value_type)
+            if pa.types.is_integer(column.type):  # month=01 of files that have a 1
+                value = value.cast(column.type)
             same = pc.equal(column.cast(value.type), value)
         except pa.ArrowException:
             same = pa.chunked_array([[False]])

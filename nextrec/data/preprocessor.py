@@ -19,14 +19,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from copy import copy as shallow_copy
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import pandas as pd
 import pyarrow as pa
 
+from nextrec.data.files import Source
+from nextrec.data.memory import unique_names
 from nextrec.data.processing import local, results, saved
 from nextrec.data.processing.descriptions import ColumnDescriptions
 from nextrec.data.processing.fit import extend, learn
@@ -34,7 +37,13 @@ from nextrec.data.processing.rates import Rates, warn_of
 from nextrec.data.processing.recipe import Recipe
 from nextrec.data.processing.summary import summary_frame, summary_text
 from nextrec.data.sources import frame_kind, read_table_of
-from nextrec.errors import ConfigError, NotFittedError, invalid, unknown_option
+from nextrec.errors import (
+    ConfigError,
+    FeatureError,
+    NotFittedError,
+    invalid,
+    unknown_option,
+)
 from nextrec.features import FeatureSet, FeatureSpecMixin
 
 logger = logging.getLogger("nextrec")
@@ -42,8 +51,6 @@ logger = logging.getLogger("nextrec")
 Engine = Literal["local", "spark"]
 ENGINES = ("local", "spark")
 FORMATS = ("csv", "parquet")
-_OF_THIS_OBJECT = ("_lock", "_counters")
-"""What a copy, or a worker process, has of its own."""
 
 
 class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
@@ -71,18 +78,19 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
     ) -> None:
         if engine not in ENGINES:
             raise ConfigError(unknown_option("DataProcessor", "engine", ENGINES, engine))
-        if threads is not None and (not isinstance(threads, int) or threads < 0):
+        if threads is not None and not _is_count(threads, 0):
             must_be = "an integer of at least 0, or None"
             raise ConfigError(invalid("DataProcessor", "threads", must_be, threads))
+        if isinstance(warn_above, bool) or not isinstance(warn_above, Real) or not warn_above >= 0:
+            must_be = "a number of at least 0"
+            raise ConfigError(invalid("DataProcessor", "warn_above", must_be, warn_above))
         super().__init__()
-        self.warn_above = warn_above
-        self.threads = threads
-        self.engine = engine
-        self._lock = threading.Lock()
-        self._counters: list[Rates] = []
-        self.fit_rates = Rates()
+        self.warn_above: float = float(warn_above)
+        self.threads: int | None = threads
+        self.engine: Engine = engine
+        self.fit_rates: Rates = Rates()
         """What was missing in the data that was fitted."""
-        self.rates = Rates()
+        self.rates: Rates = Rates()
         """What was missing and unknown in the data that was last transformed."""
 
     # -- fitting --------------------------------------------------------------------------------
@@ -91,7 +99,8 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
         """Learn from data; all that was learned before is replaced.
 
         Args:
-            data: anything tabular, paths of any size, or a Spark DataFrame.
+            data: anything tabular, paths of any size, a source opened with options (such as
+                ``open_source("*.csv", on_bad="skip")``), or a Spark DataFrame.
             chunk_size: rows that a thread works on at a time.
 
         Raises:
@@ -189,11 +198,12 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
             )
         recipe, chunk = Recipe(self.transforms), self._chunk(chunk_size)
         engine = self._engine(data)
-        if engine is not local or frame_kind(data) == "files":
+        if engine is not local or is_files(data):
             result, rates = engine.transform_files(
                 recipe, data, output_path, save_format or "parquet", chunk, self._threads, fitted
             )
         else:
+            unique_names(data)
             outputs, rates = local.transform_memory(recipe, data, chunk, self._threads, fitted)
             make = results.as_dict if return_dict else results.as_frame
             result = make(data, outputs, self.transforms)
@@ -221,33 +231,27 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
         """
         self._require_fitted()
         recipe = Recipe(self.transforms)
-        made, rates = recipe.transform_table(table, first_row, fitted, only)
-        with self._lock:
-            for counter in self._counters:
-                counter.merge(rates)
-        return made
+        return recipe.transform_table(table, first_row, fitted, only)[0]
 
-    @contextmanager
-    def counting(self) -> Iterator[Rates]:
-        """Count what the tables transformed in the block lack; told as after :meth:`transform`."""
-        counter = Rates()
-        with self._lock:
-            self._counters.append(counter)
-        try:
-            yield counter
-        finally:
-            with self._lock:
-                self._counters = [each for each in self._counters if each is not counter]
-        if counter.rows:
-            self._take(counter)
+    def watch(self, what: str, to_train: bool = False) -> Watched:
+        """This processor for one table, whose missing and unknown values are counted apart.
 
-    def out_of_fold(self) -> DataProcessor | OutOfFold:
-        """This processor for rows that were fitted: target encodings leave a row's label out."""
-        return OutOfFold(self) if Recipe(self.transforms).has_folds else self
+        Args:
+            what: the table, as the log calls it.
+            to_train: target encodings leave a row's own label out.
+        """
+        return Watched(self, what, to_train)
 
-    def _take(self, rates: Rates) -> None:
+    def copy(self) -> Self:
+        """A processor of its own with what this one has learned; fitting one leaves the other."""
+        twin = shallow_copy(self)  # transforms are replaced, never changed
+        twin.transforms = dict(self.transforms)
+        twin._folded_by_all = set(self._folded_by_all)
+        return twin
+
+    def _take(self, rates: Rates, what: str = "") -> None:
         self.rates = rates
-        warn_of(rates, self.fit_rates, self.target_columns, self.warn_above)
+        warn_of(rates, self.fit_rates, self.target_columns, self.warn_above, what)
 
     # -- what is known --------------------------------------------------------------------------
 
@@ -290,7 +294,20 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
             feature = transform.feature(arguments)
             assert feature is not None  # only targets have none
             made.append(feature)
+        self._refuse_one_name_for_two_tables(names, made)
         return FeatureSet.of(made)
+
+    def _refuse_one_name_for_two_tables(self, names: Sequence[str], made: Sequence[Any]) -> None:
+        """A dot in a name becomes ``_`` in that of its table, where it may meet another table."""
+        owners: dict[str, str] = {}
+        for name, feature in zip(names, made, strict=True):
+            table = getattr(feature, "embedding_name", None)
+            owner = self.transforms[name].shares or name
+            if table is not None and owners.setdefault(table, owner) != owner:
+                raise FeatureError(
+                    f"features: the tables of {owners[table]!r} and {owner!r} would both be named "
+                    f"{table!r}; rename one of the columns."
+                )
 
     @property
     def target_columns(self) -> list[str]:  # type: ignore[override]
@@ -349,7 +366,7 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
             CheckpointError: the file can't be read, or is of another id space or hash.
         """
         path = Path(os.path.expanduser(os.fspath(load_path)))
-        if not path.exists() or path.is_dir():
+        if not os.path.isfile(path):
             path = saved.saved_path(path)
         processor = cls()
         if _is_pickle(path):
@@ -369,7 +386,7 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
     # -- inside ---------------------------------------------------------------------------------
 
     def _engine(self, data: Any) -> Any:
-        from_files = self.engine == "spark" and frame_kind(data) == "files"
+        from_files = self.engine == "spark" and is_files(data) and not isinstance(data, Source)
         if not (_is_spark(data) or from_files):
             return local
         from nextrec.data.processing import spark
@@ -382,7 +399,7 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
 
     @staticmethod
     def _chunk(rows: int) -> int:
-        if not isinstance(rows, int) or rows < 1:
+        if not _is_count(rows, 1):
             must_be = "an integer of at least 1"
             raise ConfigError(invalid("DataProcessor", "chunk_size", must_be, rows))
         return rows
@@ -391,39 +408,70 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
         if not self.is_fitted:
             raise NotFittedError("DataProcessor must be fitted before it transforms.")
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key not in _OF_THIS_OBJECT}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock(), _counters=[])
-
     def __repr__(self) -> str:
         state = "fitted" if self.is_fitted else "not fitted"
         return f"DataProcessor({len(self.transforms)} columns, {state})"
 
 
-class OutOfFold:
-    """A processor as the data that it was fitted on must see it."""
+class Watched:
+    """A processor over one table: what streams, stores and predictions go through."""
 
-    def __init__(self, processor: DataProcessor) -> None:
+    def __init__(self, processor: DataProcessor, what: str, to_train: bool) -> None:
         self.processor = processor
+        self.what = what
+        self.recipe = Recipe(processor.transforms)
+        self.fitted = to_train and self.recipe.has_folds
         self.is_fitted = processor.is_fitted
         self.text_columns = processor.text_columns
+        self.rates = Rates()
+        self._lock = threading.Lock()
 
     def inputs_of(self, names: Sequence[str]) -> list[str]:
         """Input columns, with those that tell a row's fold."""
-        return Recipe(self.processor.transforms).inputs_of(names, fitted=True)
+        return self.recipe.inputs_of(names, self.fitted)
 
     def transform_table(
         self, table: pa.Table, first_row: int = 0, only: Sequence[str] | None = None
     ) -> pa.Table:
-        """See :meth:`DataProcessor.transform_table`."""
-        return self.processor.transform_table(table, first_row, fitted=True, only=only)
+        """See :meth:`DataProcessor.transform_table`; counts what the table lacks."""
+        made, rates = self.recipe.transform_table(table, first_row, self.fitted, only)
+        with self._lock:
+            self.rates.merge(rates)
+        return made
+
+    def forget(self) -> None:
+        """Count from here on."""
+        with self._lock:
+            self.rates = Rates()
+
+    def tell(self) -> None:
+        """Log what was missing or unknown so far, and keep it as the processor's ``rates``."""
+        if self.rates.rows:
+            self.processor._take(self.rates, self.what)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _read_once(data: Any) -> Any:
-    """Keep what can be read only once, for it is read several times."""
+    """Keep what can be read only once, for it is read several times; read what is no file."""
+    if isinstance(data, Source):
+        return data if is_files(data) else read_table_of(data)
     return read_table_of(data) if not _is_spark(data) and frame_kind(data) == "stream" else data
+
+
+def is_files(data: Any) -> bool:
+    """Whether the data is files: paths, or a source of files that was opened with options."""
+    if isinstance(data, Source):
+        return getattr(data, "paths", None) is not None
+    return not _is_spark(data) and frame_kind(data) == "files"
 
 
 def _is_spark(data: Any) -> bool:
@@ -435,6 +483,6 @@ def _is_pickle(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
             head = file.read(2)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

@@ -24,6 +24,7 @@ MAX_DISTINCT = 1_000_000
 FEW = 1000
 """Integers with at most so many values are taken for categories."""
 LARGE_TABLE = 10_000_000
+EXAMPLES = 1000
 LABELS = [
     "label",
     "labels",
@@ -99,6 +100,8 @@ class Profile:
     """Arrow types of the pieces, each with the row where it came first."""
     counts: ValueCounts = field(default_factory=lambda: ValueCounts(MAX_DISTINCT), repr=False)
     """How often each of the different values occurs."""
+    examples: pa.Array = field(default_factory=lambda: pa.nulls(0), repr=False)
+    """The first values of text, whatever was counted."""
     _lists_of_text: bool = field(default=True, repr=False)
     _separated: bool = field(default=False, repr=False)
 
@@ -116,6 +119,8 @@ class Profile:
         if self.kind == "mixed":
             self.counts.stop()
             return
+        if self.kind == "text" and not len(self.examples):
+            self.examples = column.drop_null()[:EXAMPLES]
         if self.kind == "text" and self._lists_of_text and is_text(column.type):
             self._take_text(column)
         if self.kind in ("ids", "vector"):
@@ -224,6 +229,14 @@ def is_category(profile: Profile) -> bool:
     if profile.kind in ("text", "flag"):
         return True
     return profile.kind == "integer" and (is_id(profile) or is_packed(profile))
+
+
+def is_packed_below_zero(profile: Profile) -> bool:
+    """The same of integers of which some are negative, as -1 for what is not known."""
+    if profile.kind != "integer" or profile.distinct is None or profile.lowest >= 0:
+        return False
+    close = profile.highest - profile.lowest + 1 <= 4 * profile.distinct
+    return 3 <= profile.distinct <= FEW and close
 
 
 def _joined(one: Kind, other: Kind) -> Kind:

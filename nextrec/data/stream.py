@@ -22,7 +22,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from nextrec.data.batch import Batch, Schema
 from nextrec.data.files import Job, Unit
-from nextrec.data.loaders import EpochLoader, batch_bounds, require_rank
+from nextrec.data.loaders import EpochLoader, batch_bounds, is_whole, require_rank
 from nextrec.data.prefetch import in_order
 from nextrec.data.preparation import Preparation, default_threads
 from nextrec.data.sources import open_source
@@ -69,7 +69,7 @@ class ChunkStream(IterableDataset[Batch]):
         *,
         rows: RowChoice | None = None,
     ) -> None:
-        if not isinstance(chunk_size, (int, np.integer)) or chunk_size < 1:
+        if not is_whole(chunk_size) or chunk_size < 1:
             raise ConfigError(invalid("stream", "chunk_size", "a positive integer", chunk_size))
         self.source = open_source(data)
         self.schema = schema
@@ -307,7 +307,6 @@ def _joined(pieces: list[Batch]) -> Batch:
 
 
 def _require_count(parameter: str, least: int, value: Any) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if value is not None and not (whole and value >= least):
+    if value is not None and not (is_whole(value) and value >= least):
         must_be = f"an integer of at least {least}, or None"
         raise ConfigError(invalid("StreamLoader", parameter, must_be, value))

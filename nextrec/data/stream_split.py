@@ -22,9 +22,10 @@ import xxhash
 
 from nextrec.data.columns import plain
 from nextrec.data.files import Job, Source, Unit
-from nextrec.data.lists import first_true, is_text
+from nextrec.data.lists import first_true, is_list, is_text
 from nextrec.data.prefetch import in_order
 from nextrec.data.preparation import default_threads
+from nextrec.data.sampling.times import times
 from nextrec.data.transforms.hashing import hash_tokens
 from nextrec.errors import ConfigError, DataError, invalid
 
@@ -86,10 +87,11 @@ def split_stream(
 
     Args:
         units: all of the source's.
-        source: read once for ``group`` and up to five times for ``time``, only the column.
+        source: read once for ``group`` and up to five times for ``time``, only the column (and a
+            first piece of it).
         fraction: share of rows to test on, in (0, 1).
         method: ``random``, ``group`` or ``time``.
-        column: the groups or times.
+        column: the groups, or the times: numbers, dates, timestamps or ISO 8601 text.
         text: columns that a CSV source will give as they are written.
 
     Raises:
@@ -105,8 +107,10 @@ def split_stream(
         tested = partial(_group_tested, column=column, fraction=fraction, seed=seed)
     elif method == "time":
         assert column is not None
-        last = _last_trained(source, rows, column, fraction, text)
-        tested = partial(_tested_after, column=column, last=last)
+        text = frozenset(text) - {column}  # times need types; a piece as written is cast to them
+        kind = _kind_of_times(source, column, text)
+        last = _last_trained(source, rows, column, kind, fraction, text)
+        tested = partial(_tested_after, column=column, kind=kind, last=last)
     else:
         raise ConfigError(
             f"fit: `split_by` {method!r} needs all rows of a user at once, which a stream does not "
@@ -216,12 +220,29 @@ def _as_text(values: pa.Array) -> pa.Array:
 # -- by time -----------------------------------------------------------------------------------
 
 
-def _tested_after(table: pa.Table, first_row: int, column: str, last: int) -> np.ndarray:
-    return _keys(_values(table, column, first_row), column) > np.uint64(last)
+def _kind_of_times(source: Source, column: str, text: Collection[str]) -> pa.DataType:
+    """The type to which the times of all units are cast: that of the first, but of full width."""
+    unit, job = next(iter(source.jobs([column], None, text)))
+    values = _values(job(), column, unit.first_row)
+    kind = times("split", column, values, unit.first_row).type
+    if pa.types.is_floating(kind):
+        return pa.float64()
+    return pa.int64() if pa.types.is_integer(kind) and not pa.types.is_uint64(kind) else kind
+
+
+def _tested_after(
+    table: pa.Table, first_row: int, column: str, kind: pa.DataType, last: int
+) -> np.ndarray:
+    return _keys(table, first_row, column, kind) > np.uint64(last)
 
 
 def _last_trained(
-    source: Source, rows: int, column: str, fraction: float, text: Collection[str]
+    source: Source,
+    rows: int,
+    column: str,
+    kind: pa.DataType,
+    fraction: float,
+    text: Collection[str],
 ) -> int:
     """Key from which on rows are tested on: those of larger keys.
 
@@ -232,7 +253,7 @@ def _last_trained(
     wanted = max(_share(rows, fraction), 1)
     key, later, same = 0, 0, rows  # digits known, rows with larger ones, rows with just these
     for shift in range(64 - DIGITS, -1, -DIGITS):
-        counts = _digits(source, column, text, key, shift)
+        counts = _digits(source, column, kind, text, key, shift)
         from_each_on = later + counts[::-1].cumsum()[::-1]
         digit = int(np.flatnonzero(from_each_on >= wanted)[-1])
         same = int(counts[digit])
@@ -244,13 +265,17 @@ def _last_trained(
 
 
 def _digits(
-    source: Source, column: str, text: Collection[str], prefix: int, shift: int
+    source: Source,
+    column: str,
+    kind: pa.DataType,
+    text: Collection[str],
+    prefix: int,
+    shift: int,
 ) -> np.ndarray:
     """How many of the keys that begin with ``prefix`` have each next digit ``(2**DIGITS,)``."""
     counts = np.zeros(1 << DIGITS, np.int64)
     for unit, table in _tables(source, [column], text):
-        values = _values(table, column, unit.first_row)
-        keys = _keys(values, column)
+        keys = _keys(table, unit.first_row, column, kind)
         if shift + DIGITS < 64:
             keys = keys[keys >> np.uint64(shift + DIGITS) == np.uint64(prefix)]
         digits = (keys >> np.uint64(shift)) & np.uint64((1 << DIGITS) - 1)
@@ -258,25 +283,20 @@ def _digits(
     return counts
 
 
-def _kind(data_type: pa.DataType) -> str | None:
-    if pa.types.is_integer(data_type):
-        return "integer"
-    return "real" if pa.types.is_floating(data_type) else None
-
-
-def _keys(values: pa.Array, column: str) -> np.ndarray:
-    """Unsigned integers in the order of the values ``(N,)`` uint64."""
-    kind = _kind(values.type)
-    if kind == "real":
+def _keys(table: pa.Table, first_row: int, column: str, kind: pa.DataType) -> np.ndarray:
+    """Unsigned integers in the order of the times ``(N,)`` uint64."""
+    values = times("split", column, _values(table, column, first_row), first_row, kind)
+    if pa.types.is_floating(values.type):
         bits = (values.cast(pa.float64()).to_numpy() + 0.0).view(np.int64)  # -0.0 becomes 0.0
         # Negative numbers: all bits turn, as larger ones stand for smaller numbers.
         return np.where(bits < 0, ~bits, bits ^ np.int64(-(2**63))).view(np.uint64)
-    if kind is None and not pa.types.is_temporal(values.type):
-        must_be = "numbers, dates or timestamps in a stream; convert them, or set stream=False"
+    if pa.types.is_decimal(values.type):
+        must_be = "no decimals in a stream; convert them, or set stream=False"
         raise DataError(invalid("split", column, must_be, str(values.type)))
     if pa.types.is_uint64(values.type):
         return values.to_numpy()
-    width = pa.int32() if values.type.bit_width == 32 and kind is None else pa.int64()
+    short = pa.types.is_date32(values.type) or pa.types.is_time32(values.type)
+    width = pa.int32() if short else pa.int64()
     numbers = values.cast(width).to_numpy().astype(np.int64)
     return (numbers ^ np.int64(-(2**63))).view(np.uint64)
 
@@ -286,6 +306,8 @@ def _values(table: pa.Table, column: str, first_row: int) -> pa.Array:
     joined = plain(table.column(column)).combine_chunks()
     if isinstance(joined, pa.ChunkedArray):
         joined = pa.concat_arrays(joined.chunks) if joined.num_chunks else pa.array([], joined.type)
+    if is_list(joined.type) or pa.types.is_struct(joined.type):
+        raise DataError(invalid("split", column, "a column of single values", str(joined.type)))
     missing = first_true(joined.is_null(nan_is_null=True))
     if missing >= 0:
         where = f"split, row {first_row + missing}"

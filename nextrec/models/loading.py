@@ -6,7 +6,6 @@ is streamed. The budget is a constant, so that a run does the same on every mach
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -170,11 +169,17 @@ def processor_for(model: BaseModel, given: Any, data: Any, owner: str) -> Any:
     return given
 
 
-def out_of_fold(processor: Any) -> Any:
-    """The processor for rows to train on: no target encoding may show a row its own label."""
-    return processor.out_of_fold() if hasattr(processor, "out_of_fold") else processor
+def watched(processor: Any, what: str, to_train: bool = False) -> Any:
+    """The processor for one table, counting what is missing and unknown in it.
+
+    Args:
+        what: the table, as the log calls it.
+        to_train: no target encoding may show a row its own label.
+    """
+    return processor.watch(what, to_train) if hasattr(processor, "watch") else processor
 
 
-def counting(processor: Any) -> AbstractContextManager[Any]:
-    """Count, and tell, what is missing and unknown in what a processor transforms meanwhile."""
-    return processor.counting() if hasattr(processor, "counting") else nullcontext()
+def tell(processor: Any) -> None:
+    """Log what a watched processor counted."""
+    if hasattr(processor, "tell"):
+        processor.tell()

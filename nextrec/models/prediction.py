@@ -27,7 +27,7 @@ from nextrec.data.store import PackedStore
 from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 from nextrec.models import inputs
 from nextrec.models.evaluation import predictions
-from nextrec.models.loading import counting, processor_for
+from nextrec.models.loading import processor_for, tell, watched
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -58,12 +58,14 @@ def predict(
         raise ConfigError("predict: `include_ids` needs a model with `id_columns`.")
     inputs.refuse_with_loader("predict", data, processor=processor)
     source = inputs.opened(data)
-    own = processor_for(model, processor, source, "predict")
+    own = watched(processor_for(model, processor, source, "predict"), "predict")
     pieces = _pieces(model, _parts(model, source, batch_size, chunk_rows, with_ids, own))
-    with counting(own):
-        if save_path is None:
-            return _returned(model, data, _joined(pieces), return_dataframe)
-        return _saved(model, data, pieces, save_path, save_format, return_dataframe)
+    if save_path is None:
+        result = _returned(model, data, _joined(pieces), return_dataframe)
+    else:
+        result = _saved(model, data, pieces, save_path, save_format, return_dataframe)
+    tell(own)
+    return result
 
 
 def _saved(
@@ -240,6 +242,9 @@ def _returned(model: BaseModel, data: Any, table: pa.Table, as_frame: bool) -> A
 def _kind(save_path: str | os.PathLike[str], save_format: str | None) -> str:
     """The format that the path's ending and ``save_format`` say, which must not differ."""
     name = os.fspath(save_path).lower()
+    if "://" in name:
+        must_be = "a path of a mounted file system: URLs are only read"
+        raise ConfigError(invalid("predict", "save_path", must_be, save_path))
     if name.endswith(".gz"):
         raise ConfigError(invalid("predict", "save_path", "a .csv or .parquet file", save_path))
     said = next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)

@@ -15,7 +15,7 @@ from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.metrics import Request, resolve_metrics
 from nextrec.models import inputs
 from nextrec.models.fit_options import FitOptions
-from nextrec.models.loading import TableInput, counting, out_of_fold, processor_for
+from nextrec.models.loading import TableInput, processor_for, watched
 from nextrec.models.run_checks import refuse_unobserved
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class RunData:
     train_metrics: bool
     notes: list[str]
     """What the log should tell, once there is one."""
+    loaded: list[Any]
+    """Processors of tables in memory, which have counted what is missing and unknown there."""
+    streamed: list[Any]
+    """Processors of streams, which have counted their tables after the first epoch."""
 
 
 def load_run_data(
@@ -63,14 +67,22 @@ def load_run_data(
     if valid is None and share is not None and inputs.is_loader(train):
         raise ConfigError("fit: `validation_split` needs data that is not a loader yet.")
     loading = _Loading(model, options, seed)
-    with counting(processor_for(model, options.processor, None, "fit")):
-        if valid is None and share is not None:
-            train, valid = loading.split(train, share, column)
-        else:
-            train = loading.train(train, column if train_metrics else None)
-            valid = None if valid is None else loading.valid(valid, column)
+    if valid is None and share is not None:
+        train, valid = loading.split(train, share, column)
+    else:
+        train = loading.train(train, column if train_metrics else None)
+        valid = None if valid is None else loading.valid(valid, column)
     refuse_unobserved(model, train)
-    return RunData(train, valid, requests, column, train_metrics, loading.notes)
+    return RunData(
+        train,
+        valid,
+        requests,
+        column,
+        train_metrics,
+        loading.notes,
+        loading.loaded,
+        loading.streamed,
+    )
 
 
 class _Loading:
@@ -81,6 +93,8 @@ class _Loading:
         self.options = options
         self.seed = seed
         self.notes: list[str] = []
+        self.loaded: list[Any] = []
+        self.streamed: list[Any] = []
         self.training: dict[str, Any] = {
             "batch_size": options.batch_size,
             "shuffle": options.shuffle,
@@ -127,12 +141,13 @@ class _Loading:
         table = TableInput(
             self.model,
             data,
-            out_of_fold(processor) if to_train else processor,
+            watched(processor, part, to_train),
             group_column=column,
             weight_column=self.options.weight_column,
         )
         streams = table.streams(self.options.stream, part)
         self.notes += table.notes
+        (self.streamed if streams else self.loaded).append(table.processor)
         return table, streams
 
 

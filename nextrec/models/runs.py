@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from nextrec.data.preprocessor import DataProcessor
 from nextrec.errors import CheckpointError, ConfigError, TrainingError
 from nextrec.metrics import Evaluator, MetricValues, resolve_metrics
 from nextrec.models import bundle, inputs
 from nextrec.models.content import content_of
 from nextrec.models.evaluation import evaluate_loader
 from nextrec.models.fit_options import FitOptions
-from nextrec.models.loading import TableInput, counting, processor_for
+from nextrec.models.loading import TableInput, processor_for, tell, watched
 from nextrec.models.run_checks import check_monitor
 from nextrec.models.run_data import RunData, find_monitor, load_run_data
 from nextrec.models.run_files import write_manifest, write_run_report
@@ -59,9 +60,13 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
     setup_logger(model.claim_session(new_run=resumed is None), options.verbosity)
     for note in data.notes:
         logger.info("%s", note)
+    for watching in data.loaded:
+        tell(watching)
     if options.processor:
-        model.processor = options.processor
-    trainer.callbacks = _callbacks(model, options, stopping)
+        # What is fitted or extended later must not change what this model reads.
+        own = options.processor
+        model.processor = own.copy() if isinstance(own, DataProcessor) else own
+    trainer.callbacks = _callbacks(model, data, options, stopping)
     if resumed is None:
         torch.manual_seed(seed)
     else:
@@ -130,12 +135,32 @@ def _early_stopping(
     return EarlyStopping(monitor, mode, patience, options.min_delta, save_best)
 
 
+class _TellsOfStreams(Callback):
+    """Tells, after the first epoch, what was missing and unknown in tables that are streamed."""
+
+    def __init__(self, streamed: Iterable[Any]) -> None:
+        self.waiting = list(streamed)
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Forget what the checks before the run have read."""
+        for watching in self.waiting:
+            if hasattr(watching, "forget"):
+                watching.forget()
+
+    def on_epoch_end(self, trainer: Trainer, record: Mapping[str, Any]) -> None:
+        """Tell once."""
+        for watching in self.waiting:
+            tell(watching)
+        self.waiting = []
+
+
 def _callbacks(
-    model: BaseModel, options: FitOptions, stopping: EarlyStopping | None
+    model: BaseModel, data: RunData, options: FitOptions, stopping: EarlyStopping | None
 ) -> list[Callback]:
     """The user's first; the checkpoint last, so that it holds what the others decided."""
     return [
         *options.callbacks,
+        _TellsOfStreams(data.streamed),
         *([stopping] if stopping else []),
         MetricsFile(model.session.append_metrics),
         *(
@@ -282,23 +307,26 @@ def evaluate(
         requests, column = inputs.grouping(
             requests, data, user_id_column, bool(metrics), "evaluate"
         )
-    own = processor_for(model, processor, data, "evaluate")
-    with counting(own):
-        if not inputs.is_loader(data):
-            table = TableInput(model, data, own, group_column=column, weight_column=weight_column)
-            streams = table.streams(stream, "evaluate")
-            for note in table.notes:
-                logger.log(logging.INFO if streams else logging.DEBUG, "%s", note)
-            data = table.loader(table.stream() if streams else table.store(), batch_size)
-        return evaluate_loader(
-            model,
-            data,
-            requests,
-            inputs.preparer(model, data),
-            group_column=column,
-            groups=groups,
-            streaming=streaming,
-        )
+    own = watched(processor_for(model, processor, data, "evaluate"), "evaluate")
+    streams = False
+    if not inputs.is_loader(data):
+        table = TableInput(model, data, own, group_column=column, weight_column=weight_column)
+        streams = table.streams(stream, "evaluate")
+        for note in table.notes:
+            logger.log(logging.INFO if streams else logging.DEBUG, "%s", note)
+        data = table.loader(table.stream() if streams else table.store(), batch_size)
+    values = evaluate_loader(
+        model,
+        data,
+        requests,
+        inputs.preparer(model, data),
+        group_column=column,
+        groups=groups,
+        streaming=streaming,
+    )
+    if streams:
+        tell(own)
+    return values
 
 
 def metrics_of(

@@ -516,3 +516,14 @@ def test_every_refusal_is_of_one_tree() -> None:
         with pytest.raises(NextRecError) as caught:
             refused()
         assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_word_that_makes_a_csv_column_text_is_named(tmp_path, stream):
+    lines = ["item,label", *(f"{n % 9},{n % 2}" for n in range(30_000))]
+    lines[29_990] = "oops,1"
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(lines) + "\n")
+    model = nextrec.DeepFM(sparse_features=[SparseFeature("item", 10)])
+    with pytest.raises(DataError, match=r"'item', row 29989: .*'oops'"):
+        model.fit(str(path), stream=stream)

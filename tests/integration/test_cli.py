@@ -169,7 +169,7 @@ def test_what_the_model_refuses_is_told_with_its_line():
 
 
 def test_data_that_does_not_fit_leaves_no_session(folder):
-    printed = run("train", "config.yaml", "--set", "features.dense.0=prize", code=1)
+    printed = run("train", "config.yaml", "--set", "features.dense.0=prize", code=2)
     assert "'prize'" in printed
     assert "Did you mean 'price'?" in printed
     assert not (folder / "nextrec_logs" / "first").exists()
@@ -226,6 +226,41 @@ def test_init_writes_a_config_that_trains(data, folder):
     assert "    id_columns: [user_id]" in text
     printed = values_of(run("train", "configs/first.yaml", "--set", "fit.epochs=1"))
     assert set(printed) >= {"auc", "gauc", "logloss", "session", "bundle"}
+
+
+ROWS = 300
+LABEL = np.random.default_rng(5).integers(0, 2, ROWS)
+NUMBER = np.random.default_rng(6).normal(size=ROWS)
+ITEM = np.random.default_rng(7).integers(-1, 9, ROWS)
+DAYS = np.datetime64("2024-01-01") + (ITEM + 1).astype("timedelta64[D]")
+TABLES = {
+    "words": {"x": NUMBER, "label": np.array(["no", "yes"])[LABEL]},
+    "classes": {"x": NUMBER, "label": np.array(["a", "b", "c"])[ITEM % 3]},
+    "one_two": {"x": NUMBER, "label": LABEL + 1},
+    "dates": {"day": DAYS.astype("datetime64[ms]"), "label": LABEL},
+    "german": {"day": [f"{i + 2:02d}.01.2024" for i in ITEM.tolist()], "label": LABEL},
+    "unix": {"time": 1_700_000_000_000 + ITEM * 3_600_000, "label": LABEL},
+    "infinite": {"x": NUMBER, "y": np.where(NUMBER > 1, np.inf, 1.0), "label": LABEL},
+    "negative": {"item_id": ITEM, "level": ITEM // 2, "label": LABEL},
+    "zero": {"liked": [[i % 3, 0][: i % 3] for i in range(ROWS)], "label": LABEL},
+    "far": {"sku": 1_000_001 + ITEM, "label": LABEL},
+    "tags": {"tags": np.array(["a|b", "b", "c|a|b", "c", "a"])[ITEM % 5], "label": LABEL},
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_init_writes_a_config_that_trains_unchanged(name):
+    pl.DataFrame(TABLES[name]).write_parquet("data.parquet")
+    run("init", "data.parquet", "--out", "first.yaml")
+    printed = values_of(run("train", "first.yaml"))
+    assert set(printed) >= {"loss", "session", "bundle"}
+
+
+def test_init_of_data_without_a_feature(folder):
+    pl.DataFrame({"row_id": range(ROWS), "label": LABEL}).write_parquet("data.parquet")
+    printed = run("init", "data.parquet", "--out", "first.yaml", code=2)
+    assert "no column can be a feature as it is: row_id (another value in every row" in printed
+    assert not (folder / "first.yaml").exists()
 
 
 def test_init_of_several_targets():

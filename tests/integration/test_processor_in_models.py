@@ -158,8 +158,36 @@ def test_what_is_unknown_is_told(caplog):
     logging.getLogger("nextrec").propagate = True
     with caplog.at_level(logging.WARNING, "nextrec"):
         model.predict(test.with_columns(item_id=pl.lit("never seen")))
-    assert any("column 'item_id': 100.0% unknown" in each for each in caplog.messages)
+    assert any("predict: column 'item_id': 100.0% unknown" in each for each in caplog.messages)
     assert model.processor.rates.columns["item_id"].unknown == 50
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_each_table_of_a_run_is_told_by_itself(stream, caplog):
+    train, valid = table(500, 0), table(40, 1).with_columns(item_id=pl.lit("never seen"))
+    train.write_parquet("train.parquet", row_group_size=70)
+    valid.write_parquet("valid.parquet")
+    processor = fitted(train)
+    logging.getLogger("nextrec").propagate = True
+    with caplog.at_level(logging.WARNING, "nextrec"):
+        trained(processor, "train.parquet", valid_data="valid.parquet", stream=stream, epochs=2)
+    told = [each for each in caplog.messages if "unknown" in each]
+    assert told == [
+        "DataProcessor, validation data: column 'item_id': 100.0% unknown in 40 tokens"
+        " (0.0% when the processor was fitted)"
+    ]
+
+
+def test_what_is_fitted_later_does_not_change_a_model():
+    train, test = table(300, 0), table(20, 1)
+    processor = fitted(train)
+    model = trained(processor, train)
+    expected = model.predict(test)
+    processor.extend(pl.DataFrame({"item_id": ["new"], "seen": ["new"]}))
+    new = test.with_columns(item_id=pl.lit("new"))
+    assert model.predict(new)["label_pred"].is_finite().all()  # the row of unknown items
+    processor.fit(table(100, 5))
+    assert model.predict(test).equals(expected)
 
 
 def test_a_copy_of_a_model_has_a_processor_of_its_own():
@@ -220,7 +248,7 @@ def test_a_first_config_of_raw_columns_trains():
     run("init", "train.csv", "--out", "first.yaml")
     text = Path("first.yaml").read_text()
     assert "vocabulary: item_id" not in text  # `seen` does not say whose items it holds
-    assert "{name: seen, separator: '|', max_len: 50}" in text
+    assert "{name: seen, separator: '|', max_len: 5}" in text
     assert "auc" in run("train", "first.yaml", "--set", "fit.epochs=1")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,14 @@ from nextrec.data.diagnosis.scan import Scan, Side, column_of
 from nextrec.data.profile import Profile
 
 
-def check_equal_columns(scan: Scan) -> Iterator[Finding]:
-    """Columns of equal content, and columns whose values go with each other one to one."""
+def check_equal_columns(scan: Scan, targets: Collection[str] = ()) -> Iterator[Finding]:
+    """Columns of equal content, and columns whose values go with each other one to one.
+
+    Told of the later column; of a label and its copy, always of the copy.
+    """
     informative = [
         profile
-        for profile in scan.profiles.values()
+        for profile in sorted(scan.profiles.values(), key=lambda each: each.name not in targets)
         if profile.kind not in ("mixed", "empty") and profile.missing < profile.rows
     ]
     first_of: dict[int, str] = {}

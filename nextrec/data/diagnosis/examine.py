@@ -115,7 +115,7 @@ def _own_findings(
         yield Finding("error", "no_rows", None, "there is no row", "look at the source")
         return
     yield from check_columns(scan, roles.targets, roles.time)
-    yield from check_equal_columns(scan)
+    yield from check_equal_columns(scan, roles.targets)
     yield from check_duplicates(scan)
     yield from _label_findings(scan, roles, leak_auc, tables)
 
@@ -145,7 +145,7 @@ def _label_findings(
             continue
         tables[f"Label {target}"] = label_table(profile)
         best = predictors(scan, target, roles.targets)
-        yield from check_leakage(scan, target, best, leak_auc)
+        yield from check_leakage(scan, target, best, leak_auc, roles.user)
         if best:
             assert scan.sample is not None
             meaning = positives(column_of(scan.sample, target))[2]

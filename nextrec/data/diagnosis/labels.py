@@ -38,8 +38,11 @@ def check_label(scan: Scan, target: str) -> Iterator[Finding]:
         return
     if profile.kind == "text":
         words = ", ".join(short(repr(word)) for word, _ in profile.counts.largest(3))
-        message = f"text ({words}): a target must be a number"
-        advice = "map it to numbers: 0 and 1 of two, 0 to C - 1 of C classes"
+        message = f"text ({words}): a model's target must be a number"
+        advice = (
+            "list it under `processor.target`, which numbers the words: 0 and 1 of two, and with "
+            "target_type: multiclass 0 to C - 1 of C"
+        )
         yield Finding("warning", "label_text", target, message, advice)
     yield from _balance(profile, present)
 
@@ -51,7 +54,7 @@ def _balance(profile: Profile, present: int) -> Iterator[Finding]:
     numeric = profile.kind in ("integer", "real", "flag")
     if two and numeric and (profile.lowest, profile.highest) != (0.0, 1.0):
         message = f"two labels, {profile.lowest:g} and {profile.highest:g}"
-        advice = "make them 0 and 1, so that the task is binary"
+        advice = "list it under `processor.target`, which makes them 0 and 1: the task is binary"
         yield Finding("warning", "label_values", profile.name, message, advice)
     least = int(profile.counts.counts.min())
     if least >= RARE * present:

@@ -21,6 +21,7 @@ from nextrec.data.profile import Profile
 FEWEST = 10
 """Rows of each class below which no AUC is judged: with fewer, 1 comes by chance."""
 FOLDS = 5
+_BY_TOKENS = "the mean label of its tokens"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _ways(
     if profile.kind in ("integer", "flag", "text", "ids") and not pa.types.is_nested(values.type):
         codes = values.dictionary_encode().indices.to_numpy(zero_copy_only=False)
         means = fold_means(codes.astype(np.int64), positive[present], rows[present])
-        yield "the mean label of its tokens", auc(means, positive[present]), len(values)
+        yield _BY_TOKENS, auc(means, positive[present]), len(values)
 
 
 def _either(value: float) -> float:
@@ -158,9 +159,13 @@ def _either(value: float) -> float:
 
 
 def check_leakage(
-    scan: Scan, target: str, found: list[Predictor], threshold: float
+    scan: Scan, target: str, found: list[Predictor], threshold: float, user: str | None = None
 ) -> Iterator[Finding]:
-    """The predictors that are too good to be true."""
+    """The predictors that are too good to be true.
+
+    Args:
+        user: column of users, who may differ so much that they alone tell the label.
+    """
     for each in found:
         if each.auc < threshold:
             return
@@ -170,6 +175,14 @@ def check_leakage(
             message = f"rows are sorted by {target!r}: AUC {each.auc:.4g} by the row's number alone"
             advice = "shuffle before splitting off the last rows, and while training"
             yield Finding("warning", "sorted_rows", None, message, advice, values)
+            continue
+        if each.column == user and each.by == _BY_TOKENS:
+            message = f"nearly every user has one value of {target!r}: AUC {each.auc:.4g}{measured}"
+            advice = (
+                "a model learns who they are, and nothing for new users: see whether the label is "
+                "one of users, and split by user"
+            )
+            yield Finding("warning", "label_by_user", each.column, message, advice, values)
             continue
         message = f"{each.by} alone gives {target!r} away: AUC {each.auc:.4g}{measured}"
         advice = (

@@ -323,15 +323,27 @@ class ColumnDescriptions:
         }
         inputs = {each for one in fresh.values() if one.role != "target" for each in one.inputs}
         for name, each in fresh.items():
-            if not isinstance(each, TargetEncode):
-                continue
-            if name in self._folded_by_all:
-                each.fold_by = sorted(inputs - {each.target})
-            label = fresh.get(each.target)
-            if isinstance(label, Target) and label.target_type == "multiclass":
-                must_be = "a binary target or a regression: classes have no mean"
-                raise ConfigError(invalid(f"feature {name!r}", "target", must_be, each.target))
+            if isinstance(each, TargetEncode):
+                fresh[name] = self._with_label(each, inputs)
         return fresh
+
+    def _with_label(self, encoding: TargetEncode, inputs: set[str]) -> TargetEncode:
+        """The encoding with the column of its label, and with the columns that make its folds."""
+        settings = encoding.settings()
+        owner = f"feature {encoding.name!r}"
+        for label in self.transforms.values():
+            if not isinstance(label, Target) or encoding.target not in (label.name, *label.inputs):
+                continue
+            if label.target_type == "multiclass":
+                must_be = "a binary target or a regression: classes have no mean"
+                raise ConfigError(invalid(owner, "target", must_be, encoding.target))
+            if any(float(key) != value for key, value in _numbers(label.label_map)):
+                must_be = "a target without a `label_map`: the mean is that of the raw labels"
+                raise ConfigError(invalid(owner, "target", must_be, encoding.target))
+            settings["target"] = label.inputs[0]
+        if encoding.name in self._folded_by_all:
+            settings["fold_by"] = sorted(inputs - {settings["target"]})
+        return TargetEncode(**settings)
 
     @staticmethod
     def copy_of(transform: Transform) -> Transform:
@@ -339,3 +351,14 @@ class ColumnDescriptions:
         copy = type(transform)(**transform.settings())
         copy.restore(transform.learned())
         return copy
+
+
+def _numbers(label_map: Mapping[Any, int] | None) -> list[tuple[float, int]]:
+    """A label map with its keys as numbers; NaN, which equals nothing, for other keys."""
+    found = []
+    for key, value in (label_map or {}).items():
+        try:
+            found.append((float(key), value))
+        except (TypeError, ValueError):
+            found.append((float("nan"), value))
+    return found

@@ -7,15 +7,14 @@ them read what, or where the data was cut.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nextrec.data.prefetch import in_order
 from nextrec.data.processing.pieces import Piece
 from nextrec.data.processing.rates import Rate, Rates
-from nextrec.data.processing.recipe import Recipe, arrays_of
+from nextrec.data.processing.recipe import Recipe, arrays_of, missing_rows
 from nextrec.data.transforms.base import Payload, State, Transform
 from nextrec.errors import ConfigError, DataError
 
@@ -34,8 +33,9 @@ class FitStates:
         for name, transform in self.recipe.transforms.items():
             columns = arrays_of(table, transform.fit_inputs, transform.as_written)
             self.states[name].update(columns, first_row)
-            rate = Rate(table.num_rows, _missing(columns[: len(transform.inputs)]))
-            self.rates.merge(Rates(0, {name: rate}))
+            inputs = columns[: len(transform.inputs)]
+            missing = missing_rows(inputs, transform.as_written)
+            self.rates.add(name, Rate(table.num_rows, missing))
         self.rates.rows += table.num_rows
 
     def merge(self, other: FitStates) -> None:
@@ -59,22 +59,6 @@ class FitStates:
         loaded = cls(recipe, states)
         loaded.rates = Rates.from_dict(payload["rates"])
         return loaded
-
-
-def _missing(columns: Sequence[pa.Array]) -> int:
-    """Rows in which one of the columns is missing."""
-    if len(columns) == 1:
-        return _null_count(columns[0])
-    lacking = columns[0].is_null(nan_is_null=True)
-    for column in columns[1:]:
-        lacking = pc.or_(lacking, column.is_null(nan_is_null=True))
-    return int(pc.sum(lacking).as_py() or 0)
-
-
-def _null_count(column: pa.Array) -> int:
-    if pa.types.is_floating(column.type):
-        return int(pc.sum(column.is_null(nan_is_null=True)).as_py() or 0)
-    return int(column.null_count)
 
 
 def fit_local(recipe: Recipe, pieces: Iterable[Piece], threads: int) -> FitStates:
@@ -105,11 +89,15 @@ def fit_local(recipe: Recipe, pieces: Iterable[Piece], threads: int) -> FitState
 def learn(transforms: Mapping[str, Transform], fitted: FitStates) -> None:
     """Let every transform learn from the states of the whole data.
 
+    ``fitted.rates`` then also knows which tokens were left out, as too rare or too many.
+
     Raises:
         DataError: there are no rows, or a column does not allow what is asked of it.
     """
     for transform, state in _merged(transforms, fitted):
         transform.learn(state)
+        tokens, left_out = transform.tokens_in_fit()
+        fitted.rates.add(transform.name, Rate(tokens=tokens, unknown=left_out))
 
 
 def extend(transforms: Mapping[str, Transform], fitted: FitStates) -> dict[str, int]:

@@ -16,6 +16,7 @@ from nextrec.data.files import Source, Unit, require_columns
 from nextrec.data.locations import URL
 from nextrec.data.prefetch import in_order
 from nextrec.data.processing.fit import FitStates, fit_local
+from nextrec.data.processing.folders import writing
 from nextrec.data.processing.parts import (
     Part,
     new_folder,
@@ -88,7 +89,7 @@ def write_result(
         path = path / f"transformed_data.{said}"
     raw = read_table_of(data)
     carried = {name: raw.column(name) for name in raw.column_names}
-    with atomic_path(path) as temporary:
+    with writing(path), atomic_path(path) as temporary:
         write_file(temporary, pa.table({**carried, **outputs}), said)
     return path
 
@@ -152,6 +153,9 @@ def output_folder(data: Any, output_path: str | os.PathLike[str] | None) -> Path
             must_be = "a folder for the parts: the data is files"
             raise ConfigError(invalid("transform", "output_path", must_be, str(output_path)))
         return path
+    if isinstance(data, Source):
+        must_be = "given for a source that was opened before"
+        raise ConfigError(invalid("transform", "output_path", must_be, None))
     first = data if isinstance(data, (str, os.PathLike)) else data[0]
     text = os.fspath(first)
     if "://" in text or any(sign in text for sign in "*?["):

@@ -1,18 +1,15 @@
 """From files to files: numbered parts and a manifest, all there or none.
 
-The parts are written into a hidden folder beside the output, which takes the output's name when
-everything is on disk. ``_SUCCESS`` is the last file written: it lists the parts with their rows,
-the columns with their types, and what was missing or unknown. A folder with it is complete.
+The parts are written into a hidden folder that takes the output's place when everything is on disk
+(``folders.py``). ``_SUCCESS`` is the last file written: it lists the parts with their rows, the
+columns with their types, and what was missing or unknown. A folder with it is complete.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +20,21 @@ import pyarrow.parquet as pq
 
 from nextrec._files import write_text
 from nextrec.data.lists import is_list
+from nextrec.data.processing.csv_text import csv_schema, lists_as_text
+from nextrec.data.processing.folders import MANIFEST, new_folder
 from nextrec.data.processing.rates import Rates
-from nextrec.errors import ConfigError, DataError
+from nextrec.errors import DataError
 
-MANIFEST = "_SUCCESS"
+__all__ = [
+    "MANIFEST",
+    "Part",
+    "lists_as_text",
+    "new_folder",
+    "write_file",
+    "write_manifest",
+    "write_part",
+]
+
 MANIFEST_VERSION = 1
 GROUP_ROWS = 131_072
 """Rows of a Parquet row group: what training reads, and shuffles, at a time."""
@@ -40,53 +48,6 @@ class Part:
     rows: int
     columns: dict[str, str]
     """Arrow types by column."""
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder beside ``path`` that takes its place when the block ends well.
-
-    Raises:
-        ConfigError: ``path`` is there and is no earlier output: it is left alone.
-    """
-    if path.exists() and not _replaceable(path):
-        raise ConfigError(
-            f"transform: the output {str(path)!r} exists and was not written by transform; it is "
-            "left alone. Choose another `output_path`."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        _take_place(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _replaceable(path: Path) -> bool:
-    """Whether a path is an empty folder or holds parts and their manifest, and nothing else."""
-    if not path.is_dir():
-        return False
-    names = {each.name for each in path.iterdir()}
-    if not names:
-        return True
-    try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        parts = {part["file"] for part in manifest["parts"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return names <= parts | {MANIFEST}
-
-
-def _take_place(temporary: Path, path: Path) -> None:
-    if not path.exists():
-        os.replace(temporary, path)
-        return
-    old = temporary.with_name(f"{temporary.name}.old")
-    os.replace(path, old)
-    os.replace(temporary, path)
-    shutil.rmtree(old)
 
 
 def write_part(
@@ -146,7 +107,7 @@ class _Writer:
 
 def _writer(path: Path, schema: pa.Schema, save_format: str) -> _Writer:
     if save_format == "csv":
-        return _Writer(pa.csv.CSVWriter(str(path), lists_as_text(schema.empty_table()).schema))
+        return _Writer(pa.csv.CSVWriter(str(path), csv_schema(schema)))
     # A dictionary of numbers that hardly repeat costs time and makes the file larger.
     repeating = [
         f"{field.name}.list.element" if is_list(field.type) else field.name
@@ -156,26 +117,6 @@ def _writer(path: Path, schema: pa.Schema, save_format: str) -> _Writer:
     return _Writer(
         pq.ParquetWriter(str(path), schema, compression="zstd", use_dictionary=repeating)
     )
-
-
-def lists_as_text(table: pa.Table) -> pa.Table:
-    """Lists, which CSV does not have, as text: ``[1, 2]`` as ``1,2``, which readers here take."""
-    columns = {}
-    for name in table.column_names:
-        column = table.column(name)
-        if is_list(column.type):
-            column = pa.chunked_array(
-                [_joined(chunk) for chunk in column.chunks], type=pa.large_string()
-            )
-        columns[name] = column
-    return pa.table(columns)
-
-
-def _joined(lists: pa.Array) -> pa.Array:
-    if pa.types.is_fixed_size_list(lists.type):
-        lists = lists.cast(pa.list_(lists.type.value_type))
-    text = lists.cast(pa.large_list(pa.large_string()))
-    return pa.compute.binary_join(text, pa.scalar(",", pa.large_string()))
 
 
 def _like(schema: pa.Schema, table: pa.Table) -> pa.Table:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import reduce
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nextrec.data.columns import plain
+from nextrec.data.csv_types import MISSING
 from nextrec.data.files import require_columns
-from nextrec.data.processing.rates import Rates
+from nextrec.data.lists import is_text
+from nextrec.data.processing.rates import Rates, rate_of
 from nextrec.data.transforms.base import Transform
 
 
@@ -113,7 +117,8 @@ class Recipe:
             make = transform.apply_to_fitted if fitted else transform.apply
             output = make(columns, first_row)
             outputs[name] = output.values
-            rates.add(name, output)
+            missing = missing_rows(columns[:1], transform.as_written)
+            rates.add(name, rate_of(transform, output, table.num_rows, missing))
         return outputs, rates
 
     def transform_table(
@@ -138,6 +143,28 @@ def arrays_of(table: pa.Table, inputs: Iterable[str], as_written: bool) -> list[
     """Columns of a table as transforms take them."""
     ready = _Columns(table)
     return [ready.get(name, as_written) for name in inputs]
+
+
+def missing_rows(columns: Sequence[pa.Array], as_written: bool) -> int:
+    """Rows in which one of the columns has no value.
+
+    Args:
+        as_written: the columns hold tokens; in others, text such as ``NA`` is missing too.
+    """
+    lacking = [_lacking(column, as_written) for column in columns]
+    found = [each for each in lacking if each is not None]
+    return int(pc.sum(reduce(pc.or_, found)).as_py() or 0) if found else 0
+
+
+def _lacking(column: pa.Array, as_written: bool) -> pa.Array | None:
+    """Where a column has no value; ``None``: nowhere."""
+    if pa.types.is_floating(column.type):
+        return column.is_null(nan_is_null=True)
+    lacking = column.is_null() if column.null_count else None
+    if as_written or not is_text(column.type):
+        return lacking
+    words = pc.is_in(pc.utf8_trim_whitespace(column), pa.array(MISSING, column.type))
+    return words if lacking is None else pc.or_(words, lacking)
 
 
 class _Columns:

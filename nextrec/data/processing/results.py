@@ -57,7 +57,7 @@ def as_numpy(values: pa.Array, transform: Transform) -> np.ndarray:
     """One output column: ids int64, histories padded, labels with NaN where not observed."""
     if transform.role == "sequence":
         lengths = pa.compute.list_value_length(values).to_numpy(zero_copy_only=False)
-        longest = transform.max_len or max(int(lengths.max(initial=0)), 1)  # type: ignore[attr-defined]
+        longest = transform.most  # type: ignore[attr-defined]
         items = values.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
         return pad_newest(items, lengths.astype(np.int64), longest, 0)
     if values.null_count and pa.types.is_integer(values.type):
@@ -95,8 +95,13 @@ def _as_array(values: Any) -> Any:
         return values
     if isinstance(values, (pd.Series, pl.Series)):
         return values.to_numpy()
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        return values.to_numpy(zero_copy_only=False)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if isinstance(values, pa.Array):
+        try:
+            return values.to_numpy(zero_copy_only=False)
+        except (pa.ArrowException, NotImplementedError):  # NumPy has no such type
+            return np.array([*values.to_pylist(), None], dtype=object)[:-1]
     try:
         return np.asarray(values)
     except ValueError:  # rows of different lengths

@@ -5,41 +5,49 @@ Letters: P positives, C negatives each at most, M rows of the result.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from nextrec.data.columns import numeric, plain
 from nextrec.data.files import require_columns
-from nextrec.data.sampling.keys import check_count, key_columns, moments
+from nextrec.data.lists import Origin, is_text
+from nextrec.data.sampling.keys import check_count, key_columns, moments, one_array
 from nextrec.data.sampling.seen import SeenItems
+from nextrec.data.sampling.tables import in_kind_of, loaded
 from nextrec.data.sampling.unseen import draw_unseen
+from nextrec.data.sources import column_names, frame_kind, open_source, read_table_of
 from nextrec.errors import DataError, invalid
 
 _OWNER = "build_eval_candidates"
 
 
 def build_eval_candidates(
-    df_all: pd.DataFrame,
+    df_all: Any,
     user_col: str,
     item_col: str,
     label_col: str,
-    user_features: pd.DataFrame,
-    item_features: pd.DataFrame,
+    user_features: Any,
+    item_features: Any,
     num_pos_per_user: int = 5,
     num_neg_per_pos: int = 50,
     random_seed: int = 2025,
     *,
     time_col: str | None = None,
-) -> pd.DataFrame:
+) -> Any:
     """Candidates to rank: each user's first positives, each followed by items they never touched.
 
     Users come in the order of their first row. Positives come in the order of the rows, or with
     ``time_col`` the newest first.
 
     Args:
-        df_all: all interactions; a label of 1 is a positive. A row without user or item (missing)
-            is left out.
-        user_features, item_features: one row a user and an item (the first counts); negatives are
-            drawn from the items here.
+        df_all: any table of all interactions; labels are numbers or booleans, and one of 1 is a
+            positive. A row without user or item (missing) is left out.
+        user_features, item_features: any tables of one row a user and an item (the first counts);
+            negatives are drawn from the items here.
         num_pos_per_user: different positive items a user at most.
         num_neg_per_pos: negatives of each positive, drawn without replacement; fewer when the
             user has touched nearly all items: all that are left.
@@ -47,19 +55,48 @@ def build_eval_candidates(
             times the later row is the newer.
 
     Returns:
-        Columns user, item, label (1 or 0), then the columns of both feature frames; missing where
-        a user or item has no row there. Names in both frames get ``_x`` and ``_y``.
+        A table of the kind of ``df_all`` (Arrow for files, data sets, streams and row dicts) with
+        the columns user, item, label (1 or 0), then those of both feature tables; missing where a
+        user or item has no row there. Names in both get ``_x`` and ``_y``.
 
     Raises:
-        DataError: a column is missing, a time is missing, or ``df_all`` and ``item_features`` have
-            no item in common.
+        DataError: a column is missing, a time is missing, a label is text, or ``df_all`` and
+            ``item_features`` have no item in common.
     """
+    check_count(_OWNER, "num_pos_per_user", num_pos_per_user)
+    check_count(_OWNER, "num_neg_per_pos", num_neg_per_pos)
+    names = user_col, item_col, label_col
+    options = (num_pos_per_user, num_neg_per_pos), random_seed, time_col
+    if isinstance(df_all, pd.DataFrame):
+        users, items = (
+            each if isinstance(each, pd.DataFrame) else read_table_of(each).to_pandas()
+            for each in (user_features, item_features)
+        )
+        return _candidates(df_all, names, users, items, *options)
+    in_memory = frame_kind(df_all) in ("polars", "dict")
+    events = loaded(df_all) if in_memory else open_source(df_all)  # a stream is read only once
+    used = [*names, *([time_col] if time_col else [])]
+    require_columns(used, column_names(events), "`df_all`")
+    frame = _arrow_frame(read_table_of(events, used))
+    users, items = _arrow_frame(user_features), _arrow_frame(item_features)
+    table = _as_table(_candidates(frame, names, users, items, *options))
+    return in_kind_of(events if in_memory else table, table)
+
+
+def _candidates(
+    df_all: pd.DataFrame,
+    names: tuple[str, str, str],
+    user_features: pd.DataFrame,
+    item_features: pd.DataFrame,
+    counts: tuple[int, int],
+    random_seed: int,
+    time_col: str | None,
+) -> pd.DataFrame:
+    user_col, item_col, label_col = names
     columns = [user_col, item_col, label_col, *([time_col] if time_col else [])]
     require_columns(columns, list(df_all.columns), "`df_all`")
     require_columns([user_col], list(user_features.columns), "`user_features`")
     require_columns([item_col], list(item_features.columns), "`item_features`")
-    check_count(_OWNER, "num_pos_per_user", num_pos_per_user)
-    check_count(_OWNER, "num_neg_per_pos", num_neg_per_pos)
     _refuse_taken(user_col, item_col, label_col, user_features, item_features)
 
     users, user_names = pd.factorize(df_all[user_col])
@@ -72,14 +109,14 @@ def build_eval_candidates(
         raise DataError(invalid(_OWNER, item_col, must_be, got))
 
     there = (users >= 0) & (items >= 0)
-    liked = there & (df_all[label_col] == 1).to_numpy(dtype=bool, na_value=False)
+    liked = there & _liked(df_all, label_col)
     order = _newest_first(df_all, time_col)
-    positives = _first_of_each(users, items, order[liked[order]], num_pos_per_user)
+    positives = _first_of_each(users, items, order[liked[order]], counts[0])
     known = np.flatnonzero(there)
     known = known[places[items[known]] >= 0]
     seen = SeenItems(users[known], places[items[known]], len(catalogue))
     random = np.random.default_rng(random_seed)
-    drawn = draw_unseen(users[positives], seen, num_neg_per_pos, random)  # (P, C)
+    drawn = draw_unseen(users[positives], seen, counts[1], random)  # (P, C)
 
     row, chosen = _follow(drawn)
     user = users[positives][row]
@@ -93,6 +130,30 @@ def build_eval_candidates(
     of_user = of_user.rename(columns={name: f"{name}_x" for name in both})
     of_item = of_item.rename(columns={name: f"{name}_y" for name in both})
     return pd.concat([candidates, of_user, of_item], axis=1)
+
+
+def _arrow_frame(data: Any) -> pd.DataFrame:
+    """Any table as a pandas frame of Arrow's types, which missing values don't change."""
+    table = read_table_of(data)
+    columns = [plain(column) for column in table.columns]
+    columns = [
+        column.cast(pa.large_string()) if is_text(column.type) else column for column in columns
+    ]
+    whole = pa.table(columns, table.column_names)
+    return whole.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+
+
+def _as_table(frame: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+
+
+def _liked(df_all: pd.DataFrame, label_col: str) -> np.ndarray:
+    """Which rows are positives ``(N,)``; one without a label is none."""
+    labels = one_array(read_table_of({"label": df_all[label_col]})["label"])
+    origin = Origin(f"{_OWNER}, {label_col!r}", 0)
+    labels = numeric(labels, origin, "a number or a boolean", ": map it to 0 and 1 first")
+    liked = pc.equal(labels.cast(pa.float64(), safe=False), 1.0)
+    return pc.fill_null(liked, False).to_numpy(zero_copy_only=False)
 
 
 def _refuse_taken(

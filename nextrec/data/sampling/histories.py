@@ -60,8 +60,9 @@ def build_histories(
         events: any table (see :func:`~nextrec.data.sources.read_table_of`), one row an event, in
             any order.
         user, item: columns of ids of any type.
-        time: column of numbers, dates or timestamps; ``None``: the order of rows is the order of
-            time, and each row is later than the one before.
+        time: column of numbers, dates, timestamps or ISO 8601 text, which counts as timestamps;
+            ``None``: the order of rows is the order of time, and each row is later than the one
+            before.
         max_len: longest history L.
         columns: further columns whose values at the same events become parallel histories, such as
             a category, a rating or the time itself. A missing value stays missing in its list.

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nextrec.data.sampling.seen import SeenItems, checked_codes
+from nextrec.data.sampling.seen import SeenItems, as_seen, checked_codes
 from nextrec.errors import DataError, invalid
 
 
-def in_batch_negatives(users: Any, items: Any, seen: SeenItems | None = None) -> Tensor:
+def in_batch_negatives(
+    users: Any, items: Any, seen: SeenItems | tuple[Any, Any] | None = None
+) -> Tensor:
     """Mask ``(B, B)``: whether row j's item may be a negative for row i's user.
 
     It may not be when it is row i's own item, an item of another row with the same user (a
@@ -25,7 +27,8 @@ def in_batch_negatives(users: Any, items: Any, seen: SeenItems | None = None) ->
 
     Args:
         users, items: codes ``(B,)`` of the batch's positive pairs, tensors or arrays.
-        seen: further pairs that were seen, such as all of the training data.
+        seen: further pairs that were seen, such as all of the training data: user codes and item
+            codes, or for many calls these sorted once as :class:`SeenItems`.
 
     Returns:
         Booleans on the device of ``items``, True where the logit counts.
@@ -50,6 +53,7 @@ def in_batch_negatives(users: Any, items: Any, seen: SeenItems | None = None) ->
     )
     positive[row, column] = True
     if seen is not None:
+        seen = as_seen("in_batch_negatives", "seen", seen)
         known_users = checked_codes(
             "in_batch_negatives", "users", different_users.cpu().numpy(), 2**31
         )

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from nextrec.data.columns import plain
 from nextrec.data.lists import first_true, is_list, is_text
+from nextrec.data.sampling.times import times
 from nextrec.data.sources import read_table_of
 from nextrec.errors import ConfigError, DataError, invalid
 
@@ -117,8 +118,8 @@ _SPAN = 2**62
 
 
 def moments(owner: str, name: str, column: pa.Array) -> Moments:
-    """A column of times (numbers, dates or timestamps, none missing) as :class:`Moments`."""
-    unit, column = None, _typed(column, pa.int64())
+    """A column of times (numbers, dates, timestamps or ISO text, none missing)."""
+    unit, column = None, times(owner, name, column)
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("s" if pa.types.is_date32(column.type) else "ms"))
     if pa.types.is_timestamp(column.type):
@@ -132,7 +133,7 @@ def moments(owner: str, name: str, column: pa.Array) -> Moments:
             raise DataError(invalid(f"{owner}, row {infinite}", name, "a finite number", got))
         return Moments(values, unit)
     if not pa.types.is_integer(column.type):
-        must_be = "a column of numbers, dates or timestamps"
+        must_be = "a column of numbers, dates, timestamps or ISO 8601 text"
         raise DataError(invalid(owner, name, must_be, str(column.type)))
     raw = column.to_numpy()
     raw = raw if raw.dtype == np.uint64 else raw.astype(np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 from nextrec.data.lists import first_true
 from nextrec.data.sampling.keys import check_count
 from nextrec.data.sampling.popularity import PopularityDraws
-from nextrec.data.sampling.seen import SeenItems, checked_codes
+from nextrec.data.sampling.seen import SeenItems, as_seen, checked_codes
 from nextrec.data.sampling.unseen import draw_unseen
 from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 
@@ -51,7 +51,8 @@ def sample_negatives(
     * ``uniform``: every item that may be drawn is as likely.
     * ``popularity``: in proportion to ``popularity ** alpha`` (Mikolov et al., "Distributed
       representations of words and phrases and their compositionality", NeurIPS 2013). An item of
-      popularity 0 is never drawn, unless ``alpha`` is 0.
+      popularity 0 is never drawn, unless ``alpha`` is 0: a row whose user has only such items
+      left ends in -1, like that of a user who has none left.
 
     Without replacement each draw is made from the items that earlier draws of its row have left,
     in proportion to their weights. Draws of known positives are never returned, and it always
@@ -86,12 +87,17 @@ def sample_negatives(
     check_count(_OWNER, "num_items", num_items)
     check_count(_OWNER, "count", count)
     users = checked_codes(_OWNER, "users", users, 2**31)
-    seen = positives if isinstance(positives, SeenItems) else SeenItems(*positives, num_items)
+    seen = as_seen(_OWNER, "positives", positives, num_items)
     if seen.num_items != num_items:
         must_be = f"that of `positives`, {seen.num_items}"
         raise ConfigError(invalid(_OWNER, "num_items", must_be, num_items))
     if popularity is None and method == "popularity":
-        pairs = seen.items if isinstance(positives, SeenItems) else np.asarray(positives[1])
+        repeats = None if isinstance(positives, SeenItems) else positives[1]
+        pairs = (
+            seen.items
+            if repeats is None
+            else checked_codes(_OWNER, "positives", repeats, num_items)
+        )
         popularity = np.bincount(pairs, minlength=num_items)
     random = np.random.default_rng(seed)
     excluded = seen if exclude_seen else None
@@ -99,7 +105,7 @@ def sample_negatives(
         return _uniform(users, excluded or SeenItems([], [], num_items), count, replace, random)
     draws = PopularityDraws(_probabilities(popularity, num_items, alpha), excluded, replace)
     items, mass = draws.draw(users, count, random)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # of rows without any item to draw
         logs = np.log(draws.probabilities)[items] - np.log(mass)[:, None]
     return Negatives(items, np.where(items >= 0, logs, np.nan))
 

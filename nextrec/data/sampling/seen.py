@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from nextrec.data.lists import first_true
 from nextrec.data.sampling.keys import check_count
@@ -97,9 +98,33 @@ class SeenItems:
         return np.where(ranks >= 0, ranks + before, ranks)
 
 
+def as_seen(
+    owner: str, parameter: str, pairs: SeenItems | tuple[Any, Any], num_items: int | None = None
+) -> SeenItems:
+    """Pairs that are given sorted, or as user codes and item codes.
+
+    Args:
+        num_items: I; ``None``: as many as the pairs name.
+    """
+    if isinstance(pairs, SeenItems):
+        return pairs
+    if not isinstance(pairs, (tuple, list)) or len(pairs) != 2:
+        must_be = "SeenItems, or a tuple of user codes and item codes"
+        raise DataError(invalid(owner, parameter, must_be, type(pairs).__name__))
+    users, items = (_on_host(each) for each in pairs)
+    if num_items is None:
+        items = checked_codes(owner, parameter, items, _CODES)
+        num_items = int(items.max(initial=0)) + 1
+    return SeenItems(users, items, num_items)
+
+
+def _on_host(codes: Any) -> np.ndarray:
+    return np.asarray(codes.detach().cpu() if isinstance(codes, Tensor) else codes)
+
+
 def checked_codes(owner: str, parameter: str, codes: Any, limit: int) -> np.ndarray:
     """Codes in ``[0, limit)`` as int64 ``(N,)``."""
-    array = np.asarray(codes)
+    array = _on_host(codes)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         got = f"an array of {array.dtype}, shape {array.shape}"
         raise DataError(invalid(owner, parameter, "integer codes in one dimension", got))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from nextrec.data.files import require_columns
 from nextrec.data.lists import is_list
 from nextrec.data.sampling.keys import codes, key_columns, names_of, one_array, ranks
+from nextrec.data.sampling.times import times
 from nextrec.data.sources import column_names, read_table_of
 from nextrec.errors import DataError, invalid
 
@@ -78,14 +79,14 @@ def check_split(
 
     Args:
         train, test: any tables with the same columns.
-        time: column by which rows are late.
+        time: column by which rows are late: numbers, dates, timestamps or ISO 8601 text.
         user, item: columns of ids.
         columns: columns by which rows are duplicates; ``None``: those of ``user``, ``item`` and
             ``time`` that are named, and without any of them all single-valued columns that both
             tables have.
 
     Raises:
-        DataError: a column is absent, its types differ, or one side is empty.
+        DataError: a column is absent, its types differ, text is no time, or one side is empty.
 
     >>> train = {"user": [1, 1, 2], "day": [1, 5, 1]}
     >>> report = check_split(train, {"user": [1, 3], "day": [5, 6]}, time="day", user="user")
@@ -105,7 +106,7 @@ def check_split(
     keys = {name: _both(name, train, test) for name in (user, item) if name}
     late = late_of_user = None
     if time is not None:
-        when = _both(time, train, test, ranked=True)
+        when = _times_of_both(time, train, test)
         late = int((when[: sides[0]] >= when[sides[0] :].min()).sum())
         if user is not None:
             late_of_user = _late_of_user(keys[user], when, sides[0])
@@ -118,14 +119,30 @@ def check_split(
     return SplitReport(*sides, duplicates, tuple(compared), late, late_of_user, *unseen)
 
 
-def _both(name: str, train: Any, test: Any, ranked: bool = False) -> np.ndarray:
-    """A column of both tables joined, as codes or ranks."""
-    parts = [
+def _both(name: str, train: Any, test: Any) -> np.ndarray:
+    """A column of both tables joined, as codes."""
+    return codes(_joined(name, *(pa.chunked_array([part]) for part in _parts(name, train, test))))
+
+
+def _times_of_both(name: str, train: Any, test: Any) -> np.ndarray:
+    """A column of times of both tables joined, as ranks."""
+    first, second = _parts(name, train, test)
+    first = times(f"{_OWNER}, `train`", name, first)
+    second = times(f"{_OWNER}, `test`", name, second)
+    zones = [getattr(part.type, "tz", None) for part in (first, second)]
+    if (zones[0] is None) != (zones[1] is None):
+        must_be = "with a zone in both tables, or in none"
+        got = f"{first.type} and {second.type}"
+        raise DataError(invalid(_OWNER, name, must_be, got))
+    return ranks(_joined(name, pa.chunked_array([first]), pa.chunked_array([second])))
+
+
+def _parts(name: str, train: Any, test: Any) -> list[pa.Array]:
+    """A column of both tables."""
+    return [
         key_columns(f"{_OWNER}, `{side}`", data, [name])[0]
         for side, data in (("train", train), ("test", test))
     ]
-    joined = _joined(name, *(pa.chunked_array([part]) for part in parts))
-    return ranks(joined) if ranked else codes(joined)
 
 
 def _joined(name: str, train: pa.ChunkedArray, test: pa.ChunkedArray) -> pa.Array:

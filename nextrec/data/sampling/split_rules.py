@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nextrec.data.lists import is_text
 from nextrec.errors import ConfigError, invalid
 
 
@@ -66,8 +65,6 @@ def from_on(owner: str, times: pa.Array, at: Any) -> np.ndarray:
         if pa.types.is_temporal(kind) and isinstance(at, (str, date, np.datetime64)):
             times, cut = _comparable(times, pd.Timestamp(at))
             return pc.greater_equal(times, cut).to_numpy(zero_copy_only=False)
-        if is_text(kind) and isinstance(at, str):
-            return pc.greater_equal(times, at).to_numpy(zero_copy_only=False)
     except (pa.ArrowException, ValueError) as error:
         raise ConfigError(invalid(owner, "at", must_be, at)) from error
     raise ConfigError(invalid(owner, "at", must_be, at))

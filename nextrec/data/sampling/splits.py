@@ -21,6 +21,7 @@ from nextrec.data.sampling.split_rules import (
     random_rows,
     whole_groups,
 )
+from nextrec.data.sampling.times import times
 from nextrec.data.sources import open_source
 from nextrec.errors import ConfigError, DataError, invalid, unknown_option
 
@@ -61,14 +62,16 @@ def split(
             ``at``.
         method: one of the above.
         seed: of ``random`` and ``group``.
-        values, groups: one value a row, or the name of a column of ``data``.
+        values, groups: one value a row, or the name of a column of ``data``. Times are numbers,
+            dates, timestamps or ISO 8601 text; other text has no order of time.
         at: of ``time``: rows of this time or later are tested on. A number, or for dates and
             timestamps a date, a datetime or ISO text.
         n: of ``leave_last_out``: rows a user to test on.
 
     Raises:
         ConfigError: an argument is out of range or missing.
-        DataError: a value is missing, lengths differ, or one side would be empty.
+        DataError: a value is missing or a text is no time, lengths differ, or one side would be
+            empty.
 
     >>> train, test = split(5, 0.4, "time", values=[3, 1, 2, 2, 1])
     >>> train.tolist(), test.tolist()
@@ -175,7 +178,12 @@ class _Rule:
         when = order = users = None
         if method in ("group", "time") or (method != "random" and values is not None):
             when = one_a_row(owner, "values", data, rows, values)
-            order = codes(when) if method == "group" else ranks(when)
+            if method == "group":
+                order = codes(when)
+            else:
+                name = values if isinstance(values, str) else "values"
+                when = times(owner, name, when)
+                order = ranks(when)
         if method in ("user_time", "leave_last_out"):
             users = codes(one_a_row(owner, "groups", data, rows, groups))
             order = np.arange(rows) if order is None else order

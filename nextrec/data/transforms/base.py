@@ -138,6 +138,13 @@ class Transform(ABC):
             DataError: the data does not allow it (a column without any value, say).
         """
 
+    def tokens_in_fit(self) -> tuple[int, int]:
+        """Tokens that fitting counted, and how many of these the vocabulary left out.
+
+        Of a shared vocabulary, those of all its columns.
+        """
+        return 0, 0
+
     def extend(self, state: Any) -> int:
         """Add what the state of further data has and nothing knows yet; ids given before stay.
 

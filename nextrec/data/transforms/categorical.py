@@ -16,6 +16,7 @@ from nextrec.data.transforms.token_transform import (
     Buckets,
     Missing,
     TokenTransform,
+    check_shared,
     owner_of,
     settings_of,
 )
@@ -114,6 +115,7 @@ class Encode(_OneColumn):
         missing: Missing = "fill",
         vocabulary: str | None = None,
     ) -> None:
+        check_shared(vocabulary, owner_of(self.role, name))
         options = VocabularyOptions(min_frequency, max_size, num_unknown)
         super().__init__(name, [column or name], missing, options)
         self.fill_na = fill_na

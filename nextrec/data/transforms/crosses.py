@@ -98,7 +98,7 @@ def joined(columns: Sequence[Tokens]) -> Tokens:
     Only distinct combinations are written as text.
 
     >>> left, right = pa.array(["a|b", "a"], TEXT), pa.array(["c", "b|c"], TEXT)
-    >>> joined([Tokens(left, False), Tokens(right, False)]).text.to_pylist()
+    >>> joined([Tokens(left), Tokens(right)]).text.to_pylist()
     ['a\\\\|b|c', 'a|b\\\\|c']
     """
     parts = [column.distinct() for column in columns]
@@ -118,7 +118,7 @@ def joined(columns: Sequence[Tokens]) -> Tokens:
         for part, place in zip(parts, places, strict=True)
     ]
     text = pc.binary_join_element_wise(*texts, pa.scalar(_SEPARATOR, TEXT))
-    return Tokens(text, False, np.where(missing, -1, codes))
+    return Tokens(text, np.where(missing, -1, codes))
 
 
 def _escaped(text: pa.Array) -> pa.Array:

@@ -31,8 +31,6 @@ class EncodingState(State):
         """How many of the inputs make the category; then come the target and what makes folds."""
         self.folds = folds
         self.seed = seed
-        self.numeric: list[bool | None] = [None] * columns
-        """Whether all values of a column were numbers; ``None`` before the first."""
         self._sums = GroupedSums.nothing()
         self._pending: list[GroupedSums] = []
 
@@ -40,7 +38,6 @@ class EncodingState(State):
         """Take in a piece; rows without a label count for nothing."""
         origin = Origin(self.owner, first_row)
         keys = keys_of(columns[: self.columns], origin)
-        self._note(keys.numeric)
         try:
             labels = amounts(columns[self.columns], Origin(f"{self.owner}, its target", first_row))
         except DataError as error:
@@ -50,11 +47,6 @@ class EncodingState(State):
         seen = ~labels.missing
         values = labels.values[seen].astype(np.float64)
         self._add(GroupedSums.of(keys.text, keys.codes[seen], folds[seen], values))
-
-    def _note(self, numeric: Sequence[bool | None]) -> None:
-        for place, new in enumerate(numeric):
-            old = self.numeric[place]
-            self.numeric[place] = new if old is None else old if new is None else old and new
 
     def _add(self, sums: GroupedSums) -> None:
         self._pending.append(sums)
@@ -75,7 +67,6 @@ class EncodingState(State):
 
     def merge(self, other: Self) -> None:
         """Take in all that another state has seen."""
-        self._note(other.numeric)
         self._add(other.sums)
 
     def dump(self) -> Payload:
@@ -86,7 +77,6 @@ class EncodingState(State):
             "columns": self.columns,
             "folds": self.folds,
             "seed": self.seed,
-            "numeric": self.numeric,
             "sums": {name: table[name] for name in table.column_names},
         }
 
@@ -94,7 +84,6 @@ class EncodingState(State):
     def load(cls, payload: Payload) -> Self:
         """The state that :meth:`dump` wrote."""
         state = cls(payload["owner"], payload["columns"], payload["folds"], payload["seed"])
-        state.numeric = list(payload["numeric"])
         state._sums = GroupedSums(pa.table(payload["sums"]))
         return state
 

@@ -3,7 +3,9 @@
 Text is split at the separator, parts are stripped and empty parts dropped: ``"a, b,,c"`` has three
 items. Text enclosed as a whole in ``[]`` or ``()`` is a list as Python, pandas, NumPy or JSON
 write it: items stand between commas (numbers also between spaces, as NumPy writes them), quotes
-around an item are removed, and an unquoted ``None``, ``nan`` or ``null`` is a missing item.
+around an item are removed, and an unquoted ``None``, ``nan`` or ``null`` is a missing item. Text
+that only begins or only ends like a list, such as ``[1,``, is not enclosed: it is split at the
+separator, and its bracket is part of the item ``[1``.
 
 Letters: N rows, M items of all rows.
 """
@@ -23,6 +25,9 @@ from nextrec.data.transforms.token_text import TEXT
 Items = tuple[pa.Array, np.ndarray]
 """Items of all rows ``(M,)``, and how many each row has ``(N,)``."""
 
+_VIEWS = tuple(
+    getattr(pa, name) for name in ("ListViewArray", "LargeListViewArray") if hasattr(pa, name)
+)  # from pyarrow 16 on
 _NOTHING = pa.array(["None", "nan", "NaN", "NaT", "null", "<NA>"], TEXT)
 _NUMBERS = r"^[-+.0-9eE,\s]*$"
 _SPACED = r"^[^,\s]+\s[^,]*$"
@@ -61,6 +66,16 @@ def items_of_text(text: pa.Array, separator: str) -> Items:
             (enclosed & ~numbers & ~simple & ~quoted, _split_bare),
         ]
     return _gathered(text, [(rows, split) for rows, split in parts if rows.any()])
+
+
+def without_views(values: pa.Array) -> pa.Array:
+    """Lists that are views of their items as plain lists; anything else as it is."""
+    if not isinstance(values, _VIEWS):
+        return values
+    missing = values.is_null()
+    lengths = pc.if_else(missing, 0, values.sizes.cast(pa.int64()))
+    offsets = pa.array(np.append(0, np.cumsum(lengths.to_numpy())))
+    return pa.LargeListArray.from_arrays(offsets, values.flatten(), mask=missing)
 
 
 def ragged(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

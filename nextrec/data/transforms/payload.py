@@ -16,6 +16,15 @@ from nextrec.errors import CheckpointError
 
 _JSON = b"nextrec"
 _ARRAY = "$array"
+_UNREADABLE = (
+    pa.ArrowException,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def to_bytes(payload: Payload) -> bytes:
@@ -46,11 +55,16 @@ def from_bytes(data: bytes | pa.Buffer, where: str = "the payload") -> Payload:
     try:
         with pa.ipc.open_stream(data) as reader:
             table = reader.read_all()
+        # Arrow trusts what it reads: an offset beyond the values would be followed anywhere.
+        table.validate(full=True)
         text = (table.schema.metadata or {})[_JSON]
         arrays = [_only_row(column) for column in table.columns]
-        return _with_arrays(json.loads(text), arrays)
-    except (pa.ArrowException, OSError, KeyError, IndexError, ValueError) as error:
-        raise CheckpointError(f"{where}: not readable ({error}).") from error
+        payload = _with_arrays(json.loads(text), arrays)
+    except _UNREADABLE as error:
+        raise CheckpointError(f"{where}: not readable ({error!r}).") from error
+    if not isinstance(payload, dict):
+        raise CheckpointError(f"{where}: not readable (it is no object of JSON).")
+    return payload
 
 
 def _only_row(column: pa.ChunkedArray) -> pa.Array:

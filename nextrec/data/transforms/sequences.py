@@ -1,5 +1,9 @@
 """Columns with several tokens a row become lists of ids, cut to ``max_len``.
 
+Items of text are stripped of spaces, as ``a, b`` holds ``a`` and ``b``, and empty items are
+dropped. A sparse column is not stripped, even one that shares the vocabulary: its ``" b"`` is
+another token than the item ``b``, and only a list that is no text can have an item ``" b"``.
+
 Letters: N rows, M items of all rows, L ``max_len``.
 """
 
@@ -14,25 +18,26 @@ import pyarrow.compute as pc
 
 from nextrec.data.lists import Origin, first_true, flatten, is_list, is_text
 from nextrec.data.transforms.base import TRANSFORMS, NothingToLearn, Output, Payload, State
-from nextrec.data.transforms.list_text import items_of_text, ragged
+from nextrec.data.transforms.list_text import items_of_text, ragged, without_views
 from nextrec.data.transforms.token_text import TEXT
 from nextrec.data.transforms.token_transform import (
     Buckets,
     EncodeMethod,
     Missing,
     TokenTransform,
+    check_shared,
     encoder_of,
     owner_of,
     settings_of,
 )
-from nextrec.data.transforms.tokens import Tokens, tokens_of
+from nextrec.data.transforms.tokens import Tokens, decoded, tokens_of
 from nextrec.data.transforms.vocabulary import (
     TokenCounts,
     VocabularyOptions,
     is_integer,
     plain_integer,
 )
-from nextrec.errors import ConfigError, invalid, unknown_option
+from nextrec.errors import ConfigError, NotFittedError, invalid, unknown_option
 from nextrec.features import Feature, SequenceFeature
 
 Truncate = Literal["pre", "post", "newest", "oldest"]
@@ -52,8 +57,8 @@ class EncodeSequence(TokenTransform):
         column: the input column; ``name`` by default.
         encode_method: ``"label"``, a vocabulary, or ``"hash"``.
         hash_size: of the hash: padding, missing, and ``hash_size - 2`` buckets.
-        max_len: longest list; ``None`` keeps all items, and the feature is as long as the longest
-            list that was fitted.
+        max_len: longest list; ``None``: as long as the longest list that was fitted (or one item,
+            when all were empty), which :meth:`extend` may lengthen.
         truncate: what a longer list keeps: its last items (``"pre"`` or ``"newest"``) or its first
             (``"post"`` or ``"oldest"``).
         separator: between the items of text.
@@ -95,6 +100,7 @@ class EncodeSequence(TokenTransform):
         if vocabulary is not None and isinstance(encoder, Buckets):
             must_be = "None with encode_method 'hash'"
             raise ConfigError(invalid(owner, "vocabulary", must_be, vocabulary))
+        check_shared(vocabulary, owner)
         super().__init__(name, [column or name], missing, encoder)
         self.encode_method = encode_method
         self.hash_size = plain_integer(hash_size)
@@ -103,8 +109,8 @@ class EncodeSequence(TokenTransform):
         self.separator = separator
         self.vocabulary = vocabulary
         self.seed = plain_integer(seed)
-        self.longest = 0
-        """Items of the longest list that was fitted."""
+        self.longest: int | None = None
+        """Items of the longest list that was fitted; ``None`` before."""
 
     def state(self) -> State:
         """Counts of tokens and the longest list; nothing for a hash of lists of a set length."""
@@ -121,7 +127,7 @@ class EncodeSequence(TokenTransform):
         items, lengths = self._items(columns[0], first_row)
         longest = {self.name: int(lengths.max(initial=0))}
         if self.options is None:
-            return Tokens(pa.array([], TEXT), True), longest
+            return Tokens(pa.array([], TEXT)), longest
         return self._tokens(items, lengths, first_row), longest
 
     def learn(self, state: Any) -> None:
@@ -131,7 +137,7 @@ class EncodeSequence(TokenTransform):
 
     def extend(self, state: Any) -> int:
         """Let new tokens of these counts into the vocabulary; every old id stays."""
-        self.longest = max(self.longest, _longest(state, self.name))
+        self.longest = max(self.longest or 0, _longest(state, self.name))
         return super().extend(state)
 
     def learned(self) -> Payload:
@@ -144,10 +150,10 @@ class EncodeSequence(TokenTransform):
         self.longest = payload["longest"]
 
     def apply(self, columns: Sequence[pa.Array], first_row: int) -> Output:
-        """The ids of each row's list ``(N,)``, cut to ``max_len`` before they are looked up."""
+        """The ids of each row's list ``(N,)``, cut to :attr:`most` before they are looked up."""
         items, lengths = self._items(columns[0], first_row)
-        if self.max_len is not None and lengths.max(initial=0) > self.max_len:
-            kept = np.minimum(lengths, self.max_len)
+        if lengths.max(initial=0) > self.most:
+            kept = np.minimum(lengths, self.most)
             ends = np.cumsum(lengths)
             newest = _KEEPS_NEWEST[self.truncate]
             starts = ends - kept if newest else ends - lengths
@@ -157,11 +163,19 @@ class EncodeSequence(TokenTransform):
         values = pa.ListArray.from_arrays(pa.array(offsets), output.values)
         return Output(values, output.missing, output.unknown, output.total)
 
+    @property
+    def most(self) -> int:
+        """Items that a list keeps: ``max_len``, or those of the longest list that was fitted."""
+        if self.max_len is not None:
+            return self.max_len
+        if self.longest is None:
+            raise NotFittedError(f"{owner_of(self.role, self.name)} is not fitted yet.")
+        return max(self.longest, 1)
+
     def _items(self, values: pa.Array, first_row: int) -> tuple[pa.Array, np.ndarray]:
         """The items of all rows ``(M,)`` and how many each has ``(N,)``: for fit and apply."""
         origin = self.origin(first_row)
-        if isinstance(values.type, pa.BaseExtensionType):
-            values = values.storage
+        values = without_views(decoded(values))
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         if self.missing == "error" and values.null_count:
@@ -169,7 +183,7 @@ class EncodeSequence(TokenTransform):
             raise origin.error(first_true(values.is_null()), must_be, None)
         if "binary" in str(values.type) and not is_list(values.type):
             tokens = tokens_of(values, origin)
-            values = tokens.text.take(pa.array(tokens.codes, mask=tokens.missing))
+            values = tokens.written.take(pa.array(tokens.codes, mask=tokens.missing))
         if is_text(values.type):
             return items_of_text(values, self.separator)
         return flatten(values, origin, pa.null())
@@ -189,7 +203,7 @@ class EncodeSequence(TokenTransform):
         """A sequence feature with the size of the vocabulary and the longest list."""
         known = {
             "vocab_size": self.vocab_size,
-            "max_len": self.max_len or max(self.longest, 1),
+            "max_len": self.most,
             "embedding_name": self.embedding_name,
         }
         return SequenceFeature(self.name, **{**known, **arguments})

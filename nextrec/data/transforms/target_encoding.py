@@ -37,8 +37,10 @@ class TargetEncode(Transform):
 
     Data that was fitted is encoded out of fold: a row's category, mean and variance are those of
     the other folds, otherwise the encoding of a rare category tells the row's own label. A row's
-    fold is a hash of its ``fold_by`` columns, so copies of a row share a fold, and neither order
-    nor cutting of the data matters. Unseen and missing categories become ``p``.
+    fold is a hash of its ``fold_by`` columns, so copies of a row share a fold, and neither the
+    order nor the cutting of the data matters, nor how it is stored: a number, a truth value or a
+    moment is in the same fold as its text in a CSV file, but a list is not. Unseen and missing
+    categories become ``p``.
 
     Source: D. Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes
     in classification and prediction problems", SIGKDD Explorations, 2001.
@@ -84,7 +86,6 @@ class TargetEncode(Transform):
         self._index: TokenIndex | None = None
         self._encodings = np.empty((0, 0))
         """``(K + 1, C + 1)``: of all rows, then without each fold; the last column is ``p``."""
-        self._numeric: tuple[bool | None, ...] = ()
 
     def _check(self) -> None:
         must_be = None
@@ -165,7 +166,6 @@ class TargetEncode(Transform):
         chosen = [np.arange(self.folds) != fold for fold in (-1, *range(self.folds))]
         self._encodings = np.stack([self._encoded(counts, sums, squares, each) for each in chosen])
         self._index = index
-        self._numeric = tuple(state.numeric)
 
     def _encoded(
         self, counts: np.ndarray, sums: Limbs, squares: Limbs, folds: np.ndarray
@@ -207,7 +207,7 @@ class TargetEncode(Transform):
     def _apply(self, columns: Sequence[pa.Array], rows: int | np.ndarray, first_row: int) -> Output:
         if self._index is None:
             raise NotFittedError(f"{self.owner}: fit it before transform.")
-        keys = keys_of(columns, Origin(self.owner, first_row), self._numeric)
+        keys = keys_of(columns, Origin(self.owner, first_row))
         missing = keys.codes < 0
         if self.missing == "error" and missing.any():
             raise Origin(self.owner, first_row).error(first_true(missing), "present", None)
@@ -241,7 +241,6 @@ class TargetEncode(Transform):
         return {
             "categories": None if self._index is None else self._index.tokens,
             "encodings": pa.array(self._encodings.ravel()),
-            "numeric": list(self._numeric),
         }
 
     def restore(self, payload: Payload) -> None:
@@ -250,7 +249,6 @@ class TargetEncode(Transform):
         self._index = None if categories is None else TokenIndex(categories)
         rows = self.folds + 1 if categories is not None else 0
         self._encodings = payload["encodings"].to_numpy().reshape(rows, -1 if rows else 0)
-        self._numeric = tuple(payload["numeric"])
 
     def feature(self, arguments: Mapping[str, Any]) -> Feature:
         """A dense feature."""

@@ -1,7 +1,7 @@
-"""The text of values that are no text: numbers, truth values, bytes, dates and times.
+"""The text of values that are no text, and the one spelling of text that writes such a value.
 
-Written once a distinct value, so a value that only Python can write (a float of 300 digits) may
-take its time. Letters: K distinct values.
+Values are written once a distinct one, so a value that only Python can write (a float of 300
+digits) may take its time. Letters: K distinct values.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from nextrec.data.columns import NUMBER_TEXT
 from nextrec.data.lists import first_true, is_text
 
 TEXT = pa.large_string()
+_ZERO_FRACTION = r"^(?:(-?[1-9][0-9]*)|-?(0))\.0+$"
+_BEFORE_LAST = np.isin(np.arange(256), list(b".0us"))
+_SHORT = 10  # bytes
 _LONGEST_EXPONENT = 400  # beyond all floats; a text such as 1e999999999 is not written out
 
 
@@ -41,6 +44,53 @@ def is_number(data_type: pa.DataType) -> bool:
     """Whether values of the type are numbers; truth values are not."""
     kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
     return any(kind(data_type) for kind in kinds)
+
+
+def canonical(text: pa.Array) -> pa.Array:
+    """Text with whole numbers written without a fraction and truth values in lower case ``(K,)``.
+
+    Other text stays as it is, and an array of nothing else is returned itself.
+
+    Args:
+        text: ``large_string``.
+
+    >>> text = pa.array(["3.0", "-7.00", "-0.0", "True", "007.0", "1.10", " 1.0"], TEXT)
+    >>> canonical(text).to_pylist()
+    ['3', '-7', '0', 'true', '007.0', '1.10', ' 1.0']
+    """
+    rows = _perhaps_not_canonical(text)
+    if not len(rows):
+        return text
+    chosen = text.take(pa.array(rows)).dictionary_encode()
+    spelled = chosen.dictionary
+    written = pc.replace_substring_regex(spelled, _ZERO_FRACTION, r"\1\2")
+    truth = pc.is_in(spelled, pa.array(["True", "False"], TEXT))
+    written = pc.if_else(truth, pc.ascii_lower(written), written)
+    if written == spelled:
+        return text
+    mask = np.zeros(len(text), bool)
+    mask[rows] = True
+    return pc.replace_with_mask(text, pa.array(mask), written.take(chosen.indices))
+
+
+def _perhaps_not_canonical(text: pa.Array) -> np.ndarray:
+    """Rows whose text ends like ``.0``, ``00``, ``ue`` or ``se``; to be matched afterwards.
+
+    A look at two bytes is much faster than a match, and so is it to see that short texts have no
+    dot, ``T`` or ``F`` at all. A text of one byte borrows another from the text before it.
+    """
+    nowhere = np.zeros(0, np.int64)
+    _, offset_buffer, data_buffer = text.buffers()
+    if len(text) == 0 or data_buffer is None or data_buffer.size < 2:
+        return nowhere
+    data = np.frombuffer(data_buffer, np.uint8)
+    offsets = np.frombuffer(offset_buffer, np.int64)[text.offset :][: len(text) + 1]
+    held, ends = data[offsets[0] : offsets[-1]], offsets[1:]
+    if len(held) < _SHORT * len(text) and not any((held == byte).any() for byte in b".TF"):
+        return nowhere
+    last = data[ends - 1]
+    rows = np.flatnonzero((last == ord("0")) | (last == ord("e")))
+    return rows[_BEFORE_LAST[data[ends[rows] - 2]]]
 
 
 def number_text(text: pa.Array) -> pa.Array:

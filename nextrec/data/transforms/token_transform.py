@@ -55,6 +55,8 @@ class Buckets:
 
     def ids(self, tokens: Tokens, missing_id: int = UNKNOWN_ID) -> np.ndarray:
         """The id of each value ``(N,)`` int64."""
+        if tokens.repeats:
+            tokens = tokens.distinct()
         hashed = bucket_ids(tokens.text, self.size - self.first_id, self.first_id, self.seed)
         return tokens.spread(hashed, missing_id)
 
@@ -119,6 +121,14 @@ class TokenTransform(Transform):
         self.encoder = known.extended(state)
         return len(self.encoder) - len(known)
 
+    def tokens_in_fit(self) -> tuple[int, int]:
+        """Tokens that were counted, and those that are too rare or too many; none with a hash."""
+        known = self.fitted()
+        if not isinstance(known, Vocabulary):
+            return 0, 0
+        left_out = int(known.waiting_counts.sum())
+        return int(known.counts.sum()) + left_out, left_out
+
     def learned(self) -> Payload:
         """Tokens and counts of the vocabulary."""
         known = self.fitted()
@@ -148,8 +158,11 @@ class TokenTransform(Transform):
 
     @property
     def embedding_name(self) -> str:
-        """Name of the table: that of the shared vocabulary, or the column's own."""
-        return self.vocabulary or self.name
+        """Name of the table: that of the shared vocabulary, or the column's own.
+
+        A column may have dots in its name, a table may not: they become underscores.
+        """
+        return (self.vocabulary or self.name).replace(".", "_")
 
     def output(self, tokens: Tokens) -> Output:
         """The ids of tokens, counted."""
@@ -175,6 +188,12 @@ class TokenTransform(Transform):
 def owner_of(role: str, name: str) -> str:
     """How errors about settings name a transform."""
     return f"{role} feature {name!r}"
+
+
+def check_shared(vocabulary: Any, owner: str) -> None:
+    """Raise ``ConfigError`` when the name of a shared vocabulary is empty or no text."""
+    if vocabulary is not None and not (isinstance(vocabulary, str) and vocabulary):
+        raise ConfigError(invalid(owner, "vocabulary", "a non-empty name or None", vocabulary))
 
 
 def settings_of(options: VocabularyOptions | None) -> dict[str, Any]:

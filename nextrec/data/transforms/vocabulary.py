@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from nextrec.data.transforms.base import Payload, State
 from nextrec.data.transforms.hashing import bucket_ids
 from nextrec.data.transforms.token_index import TokenIndex
-from nextrec.data.transforms.token_text import TEXT, number_text
+from nextrec.data.transforms.token_text import TEXT, canonical
 from nextrec.data.transforms.tokens import Tokens, mostly_distinct, token_order
 from nextrec.errors import ConfigError, NotFittedError, invalid
 from nextrec.features import UNKNOWN_ID
@@ -30,7 +30,7 @@ Read = Callable[[Sequence[pa.Array], int], tuple[Tokens, dict[str, int]]]
 
 
 class TokenCounts(State):
-    """How often each token was seen, and whether all values were numbers.
+    """How often each token was seen.
 
     One class for all transforms with a vocabulary, so that the states of those that share one
     merge. Memory: about 50 bytes a distinct token beside its text.
@@ -41,7 +41,6 @@ class TokenCounts(State):
         self._read = read
         self._index = TokenIndex()
         self._counts = np.zeros(0, np.int64)  # with room to grow
-        self.numeric = True
         self.longest: dict[str, int] = {}
 
     @property
@@ -59,15 +58,15 @@ class TokenCounts(State):
         if self._read is None:
             raise NotFittedError("a loaded state can only be merged: update one of a transform.")
         tokens, longest = self._read(columns, first_row)
-        self.add(*tokens.counted(), tokens.numeric)
+        self.add(*tokens.counted())
         self._lengthen(longest)
 
     def merge(self, other: TokenCounts) -> None:
         """Count what another state has counted."""
-        self.add(other.tokens, other.counts, other.numeric)
+        self.add(other.tokens, other.counts)
         self._lengthen(other.longest)
 
-    def add(self, text: pa.Array, counts: np.ndarray, numeric: bool = True) -> None:
+    def add(self, text: pa.Array, counts: np.ndarray) -> None:
         """Count tokens, none missing but perhaps repeated, each ``counts`` times."""
         numbers = self._index.find(text)
         new = numbers < 0
@@ -79,19 +78,16 @@ class TokenCounts(State):
                 room = np.zeros(2 * len(self._index) - len(self._counts), np.int64)
                 self._counts = np.concatenate([self._counts, room])
         np.add.at(self._counts, numbers, counts)
-        self.numeric &= numeric
 
     def _lengthen(self, longest: dict[str, int]) -> None:
         for name, length in longest.items():
             self.longest[name] = max(self.longest.get(name, 0), length)
 
     def dump(self) -> Payload:
-        """Tokens, counts and the two facts beside them."""
-        counts = pa.array(self.counts)
+        """Tokens, counts and the longest lists."""
         return {
             "tokens": self.tokens,
-            "counts": counts,
-            "numeric": self.numeric,
+            "counts": pa.array(self.counts),
             "longest": self.longest,
         }
 
@@ -99,7 +95,7 @@ class TokenCounts(State):
     def load(cls, payload: Payload) -> Self:
         """The state that :meth:`dump` wrote; merge it into one of a transform to go on."""
         state = cls()
-        state.add(payload["tokens"], payload["counts"].to_numpy(), payload["numeric"])
+        state.add(payload["tokens"], payload["counts"].to_numpy())
         state._lengthen(payload["longest"])
         return state
 
@@ -157,7 +153,6 @@ class Vocabulary:
         self.counts: np.ndarray = payload.get("counts", none).to_numpy()
         self.waiting_tokens: pa.Array = payload.get("waiting_tokens", _NO_TOKENS)
         self.waiting_counts: np.ndarray = payload.get("waiting_counts", none).to_numpy()
-        self.numeric: bool = payload.get("numeric", True)
         self._index: TokenIndex | None = None
         self._lock = threading.Lock()
 
@@ -181,11 +176,13 @@ class Vocabulary:
             "counts": pa.array(self.counts),
             "waiting_tokens": self.waiting_tokens,
             "waiting_counts": pa.array(self.waiting_counts),
-            "numeric": self.numeric,
         }
 
     def extended(self, seen: TokenCounts) -> Vocabulary:
-        """A vocabulary that knows these tokens too: old ids stay, new tokens follow them."""
+        """A vocabulary that knows these tokens too: old ids stay, new tokens follow them.
+
+        A value that was known keeps its id, and one that was not may only get a new one.
+        """
         options = self.options
         places = self._find(seen.tokens)
         known = places >= 0
@@ -210,35 +207,33 @@ class Vocabulary:
                 "counts": pa.array(np.concatenate([counts, rest_counts[chosen]])),
                 "waiting_tokens": tokens.take(pa.array(waiting)),
                 "waiting_counts": pa.array(rest_counts[waiting]),
-                "numeric": self.numeric and seen.numeric,
             },
         )
 
     def ids(self, tokens: Tokens, missing_id: int = UNKNOWN_ID) -> np.ndarray:
         """The id of each value ``(N,)`` int64."""
-        if len(self) > _SMALL and tokens.codes is None and not mostly_distinct(tokens.text):
+        large = len(self) > _SMALL and tokens.codes is None
+        if tokens.repeats or (large and not mostly_distinct(tokens.written)):
             tokens = tokens.distinct()
         return tokens.spread(self._ids_of_text(tokens), missing_id)
 
     def _ids_of_text(self, tokens: Tokens) -> np.ndarray:
-        places = self._find(tokens.text)
-        missing = tokens.text.is_null().to_numpy(zero_copy_only=False)
+        places = self._find(tokens.written)
+        missing = tokens.written.is_null().to_numpy(zero_copy_only=False)
         unknown = np.flatnonzero((places < 0) & ~missing)
-        if len(unknown) and self.numeric and not tokens.numeric:
-            places[unknown] = self._find_numbers(tokens.text.take(pa.array(unknown)))
-            unknown = unknown[places[unknown] < 0]
+        text = written = tokens.written.take(pa.array(unknown))
+        if tokens.as_read:
+            text = canonical(written)
+        if text is not written:  # in another spelling no token can have been found
+            found = self._find(text)
+            places[unknown] = found
+            text, unknown = text.filter(pa.array(found < 0)), unknown[found < 0]
         ids = places + self.first_id
         if self.options.num_unknown == 1:
             ids[unknown] = UNKNOWN_ID
         elif len(unknown):
-            text = tokens.text.take(pa.array(unknown))
             ids[unknown] = bucket_ids(text, self.options.num_unknown, UNKNOWN_ID)
         return ids
-
-    def _find_numbers(self, text: pa.Array) -> np.ndarray:
-        """Place of the number that each text writes: of ``2`` for ``"2.0"``."""
-        encoded = text.dictionary_encode()
-        return self._find(number_text(encoded.dictionary))[encoded.indices.to_numpy()]
 
     def _find(self, text: pa.Array) -> np.ndarray:
         """Place of each text in ``tokens``, -1 for one that is not there or missing."""

@@ -34,7 +34,8 @@ fit:
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
     for name in ("train.csv", "valid.csv"):
-        (tmp_path / name).write_text("price,user,item,liked,label\n1.5,1,2,3|4,1\n")
+        columns = "price,user,item,liked,label,click,stay"
+        (tmp_path / name).write_text(f"{columns}\n1.5,1,2,3|4,1,0,2.5\n")
     monkeypatch.chdir(tmp_path)
 
 

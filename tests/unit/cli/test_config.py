@@ -98,3 +98,9 @@ def test_the_schema_describes_every_section():
     assert name["type"] == "string"
     assert set(mapping["properties"]) == set(ENTRIES["dense"].model_fields)
     assert definitions["SparseEntry"]["required"] == ["name", "vocab_size"]
+
+
+def test_the_schema_takes_a_single_column_of_the_processor():
+    kinds = TrainConfig.model_json_schema()["$defs"]["ProcessorSection"]["properties"]
+    several, single = kinds["sparse"]["anyOf"]
+    assert several == {"type": "array", "items": single}

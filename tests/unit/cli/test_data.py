@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +27,12 @@ def test_list_has_every_data_set():
     frappe = next(line for line in lines if line.startswith("frappe"))
     for cell in ("288,609", "click", describe("frappe").what, describe("frappe").licence):
         assert cell in frappe
+
+
+def test_list_needs_no_torch():
+    code = "import sys; from nextrec.cli.data import show_list; show_list()"
+    code += "; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("name", list(DATASETS))

@@ -55,7 +55,8 @@ def test_the_report(table):
 
 
 def test_text_counts_as_if_it_were_encoded(table):
-    assert "table city: 4 x 16" in run(write(table))
+    tables = json.loads(run(write(table), "--json"))["memory"]["tables"]
+    assert next(each["rows"] for each in tables if each["name"] == "city") == 4
 
 
 def test_strict_fails_on_errors_only(table):
@@ -74,7 +75,8 @@ def test_the_draft_leaves_out_what_leaks(table):
     assert "#   - paid  # gives the label away: AUC 0.99" in draft
     assert "#   - cost  # the same as price in every row" in draft
     names = [each.feature.name for each in check_config("first.yaml").features]
-    assert names == ["price", "user_id", "item_id", "city"]
+    parts = ["time_hour", "time_weekday"]
+    assert names == ["price", "user_id", "item_id", "city", *parts]
 
 
 def test_a_config_is_never_written_over(table):
@@ -126,6 +128,26 @@ def test_data_without_labels_has_no_draft(table):
     assert "Memory of a first config: doctor: no column is called like a label" in output
     run("clicks.csv", "--config", "first.yaml", exit_code=2)
     assert not Path("first.yaml").exists()
+
+
+def test_a_config_with_a_processor_is_judged(table):
+    write(table)
+    Path("c.yaml").write_text(
+        "data: {train: clicks.csv}\nprocessor: {numeric: price, sparse: city, target: label}\n"
+        "model: {name: DeepFM}\n"
+    )
+    assert "table city: 4 x 16" in run("clicks.csv", "--for", "c.yaml", "--strict")
+    words = {**table, "price": np.where(table["price"] > 2, "much", "1.5")}
+    output = run(write(words, "words.csv"), "--for", "c.yaml", "--strict", exit_code=1)
+    assert "error   processor: " in output
+    assert "'much'" in output
+
+
+def test_a_copy_of_the_label_is_told_on_the_copy(table):
+    copied = {"bought": table["label"].copy(), **table}
+    findings = json.loads(run(write(copied), "--json"))["findings"]
+    copies = [each["column"] for each in findings if each["kind"] == "duplicate_column"]
+    assert copies == ["bought"]
 
 
 def test_an_empty_table():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import pyarrow as pa
 import pytest
 
-from nextrec.cli.guess import Guess, choose_targets, guess, share_tables, task_of
+from nextrec.cli.guess import guess
+from nextrec.cli.guesses import Guess, share_tables
 from nextrec.data.profile import Profile, profile_columns
-from nextrec.errors import ConfigError
 
 
 def profiles(**columns) -> list[Profile]:
@@ -38,7 +36,7 @@ def guessed(name: str, values) -> Guess:
         ("vector", [[0.5, 1.0], [2.0, 3.0]], "dense", "2 numbers a row"),
         ("city", ["a", "b", "a"], "sparse", "text, 2 different values"),
         ("price", [0.5, None, 1.5], "dense", "1 of 3 values missing"),
-        ("item_id", [-1, 2, 2], "dense", "numbers -1 to 2"),
+        ("item_id", [-1, 2, 2], "sparse", "not all from 0 on"),
         ("user_id", [-1, 2, 2], "sparse", "not all from 0 on"),
         ("item_id", [1, 4_000_000_000, 1], "sparse", "2 ids, but up to 4,000,000,000"),
         ("vectors", [[0.5], [2.0, 3.0]], "later", "no feature takes"),
@@ -50,8 +48,14 @@ def guessed(name: str, values) -> Guess:
         ("version", [4, 4, 4], "left out", "one value only"),
         ("weight", [0.5, 0.5], "left out", "one value only"),
         ("nothing", [None, None], "left out", "no value"),
-        ("timestamp", [1_700_000_000, 1_700_000_001], "left out", "says when"),
-        ("log_date", ["2024-01-01", "2024-01-02"], "left out", "says when, as text"),
+        ("timestamp", [1_700_000_000, 1_700_000_001], "sparse", "it can split too"),
+        ("level", [-1, 0, 1, 2, -1], "sparse", "integers -1 to 2, 4 different ones"),
+        ("sku", [1_000_000, 1_000_001, 1_000_000], "sparse", "taken for categories"),
+        ("rate", [0.5, float("inf"), 1.0], "later", "1 infinite values"),
+        ("seen", ["[1, -1]", "[]", "[2]"], "sequence", "lists in brackets"),
+        ("time_zone", ["CET", "UTC", "CET"], "sparse", "text, 2 different values"),
+        ("liked", [[-1, 2], [3]], "sequence", "lists of up to 2 ids -1 to 3"),
+        ("log_date", ["2024-01-01", "2024-01-02"], "sparse", "dates as text, without a time"),
         ("rating", [1, 2, 1], "left out", "called like a label"),
     ],
 )
@@ -84,26 +88,24 @@ def test_a_history_shares_the_table_of_its_item(history, item, shared):
     assert guesses[0].arguments.get("embedding_name") == (item if shared else None)
 
 
-def test_targets():
-    columns = profiles(click=[0, 1], stay=[0.5, 1.5], LABEL=[0, 1], name=["a", "b"])
-    assert [each.name for each in choose_targets(columns, [])] == ["LABEL"]
-    assert [each.name for each in choose_targets(columns, ["stay", "click"])] == ["stay", "click"]
-    assert [task_of(each) for each in columns[:2]] == ["binary", "regression"]
+def test_parts_of_a_moment_are_features():
+    found = guessed("timestamp", [1_700_000_000, 1_700_003_700])
+    assert found.learn == ("datetime", {"parts": ["hour", "weekday"]})
+    sizes = {name: each["vocab_size"] for name, each in found.features()}
+    assert sizes == {"timestamp_hour": 26, "timestamp_weekday": 9}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "message"),
-    [
-        (["clik"], "`--target` must be a column of the data (click, name); got 'clik'. "
-         "Did you mean 'click'?"),
-        (["name"], "`--target` must be a column of numbers; got 'name: text'"),
-    ],
-)  # fmt: skip
-def test_wrong_targets(wanted, message):
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        choose_targets(profiles(click=[0, 1], name=["a", "b"]), wanted)
+def test_learned_vocabularies_have_the_size_that_was_counted():
+    rare = [f"s{i}" for i in range(1200)] + ["a"] * 300
+    assert guessed("city", rare).learn == ("sparse", {"min_frequency": 2})
+    assert guessed("city", rare).arguments["vocab_size"] == 3
+    tags = guessed("tags", ["a|b", "b|c", "a|b|c", "b", "c|a", "a|c", "b|a"])
+    assert tags.arguments == {"vocab_size": 5, "embedding_dim": 16, "max_len": 3}
+    assert tags.learn == ("sequence", {"separator": "|", "max_len": 3})
 
 
-def test_no_column_that_looks_like_a_label():
-    with pytest.raises(ConfigError, match=r"name it by --target\. The columns are a, b\."):
-        choose_targets(profiles(a=[0, 1], b=[0, 1]), [])
+def test_a_learned_history_shares_the_vocabulary_of_its_item():
+    guesses = [guessed("item_hist", [[0, 1], [9, 0]]), guessed("item_id", [-1, 2, 1, -1])]
+    share_tables(guesses)
+    assert [each.learn[1]["vocabulary"] for each in guesses] == ["item_id", "item_id"]
+    assert [each.arguments["vocab_size"] for each in guesses] == [7, 7]  # -1, 0, 1, 2, 9

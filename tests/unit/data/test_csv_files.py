@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextrec.data import csv_files
+from nextrec.data import csv_files, csv_odd
 from nextrec.data.csv_files import CsvFiles, narrow, narrow_piece, wider
 from nextrec.data.prefetch import in_order
 from nextrec.errors import DataError
@@ -37,7 +37,17 @@ def typed(*values: str | None) -> list[Any]:
         (["NA", "DE"], ["NA", "DE"]),
         (["", "x"], ["", "x"]),
         (["0x1f", "7"], ["0x1f", "7"]),
-        (["007", "8"], [7, 8]),
+        (["007", "8"], ["007", "8"]),
+        (["-07", "8"], ["-07", "8"]),
+        (["+5", "8"], ["+5", "8"]),
+        (["+2.5", "8"], [2.5, 8.0]),
+        (["007.5", "8"], ["007.5", "8"]),
+        (["-0", "8"], [-0.0, 8.0]),
+        (["-0.5", "0", "1e-05", "1e+05"], [-0.5, 0.0, 1e-05, 1e5]),
+        (["9007199254740992", "0.5"], [2.0**53, 0.5]),
+        (["9007199254740993", "0.5"], ["9007199254740993", "0.5"]),
+        (["-9007199254740993", "0.5"], ["-9007199254740993", "0.5"]),
+        (["9007199254740993", "-0"], ["9007199254740993", "-0"]),
         ([None, None], [None, None]),
         (["NA", None], [None, None]),
         (["9223372036854775807"], [9223372036854775807]),
@@ -56,7 +66,9 @@ def test_a_column_takes_the_narrowest_type_of_all_its_values(
     assert [type(each) for each in result] == [type(each) for each in expected]
 
 
-words = st.sampled_from(["1", "20", "2.5", "NA", "true", "x", "", "1" * 18, "1" * 21])
+words = st.sampled_from(
+    ["1", "20", "2.5", "NA", "true", "x", "", "1" * 18, "1" * 21, "007", "-0", "+5", str(2**53)]
+)
 
 
 @given(pieces=st.lists(st.lists(words | st.none(), min_size=1, max_size=3), min_size=1, max_size=3))
@@ -292,7 +304,21 @@ def test_text_columns_are_read_as_written(tmp_path: Path) -> None:
         ("NA", "1", pa.int64()),
         ("true", "1", pa.string()),
         ("true", "NA", pa.bool_()),
-        ("9007199254740993", "0.5", pa.float64()),
+        ("9007199254740992", "0.5", pa.float64()),
+        ("9007199254740993", "0.5", pa.string()),
+        ("0.5", "9007199254740993", pa.string()),
+        ("0.5", "-9007199254740993", pa.string()),
+        ("0.5", "1e300", pa.float64()),
+        ("1", "007", pa.string()),
+        ("1.5", "007", pa.string()),
+        ("1", " 007", pa.string()),
+        ("1", '"007"', pa.string()),
+        ("1", "-07", pa.string()),
+        ("1.5", "+5", pa.string()),
+        ("1", "-0", pa.float64()),
+        ("1", "0", pa.int64()),
+        ("-0.5", "1e-05", pa.float64()),
+        ("NA", "007", pa.string()),
     ],
 )
 def test_what_many_blocks_said_may_change_with_the_last_row(
@@ -426,3 +452,53 @@ def test_a_source_can_be_sent_to_another_process(late: CsvFiles) -> None:
     late.units(["a"])
     there = pickle.loads(pickle.dumps(late))
     assert there.read(["a"]).equals(late.read(["a"]))
+
+
+plain = ["1", "-2", "0", "10", "2.5", "-0.5", "0.05", "1e-05", "NA", ""]
+odd = ["007", "-07", "+5", "-0", "00", "0x1f", " 08", str(2**53 + 1), "2024-01-02", "a 05"]
+
+
+@given(
+    rows=st.lists(
+        st.lists(st.sampled_from(plain) | st.sampled_from(plain + odd), min_size=3, max_size=3),
+        min_size=1,
+        max_size=25,
+    ),
+    size=st.integers(16, 64),
+    delimiter=st.sampled_from([",", ";", "|"]),
+    newline=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoted=st.booleans(),
+    suffix=st.sampled_from(["", ".gz"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_files_have_the_types_of_their_text_however_they_are_cut(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[list[str]],
+    size: int,
+    delimiter: str,
+    newline: str,
+    quoted: bool,
+    suffix: str,
+) -> None:
+    names = ["a", "b", "c"]
+    lines = [delimiter.join(names), *(delimiter.join(row) for row in rows)]
+    if quoted:
+        lines[1] = delimiter.join(f'"{field}"' for field in rows[0])
+    content = "".join(line + newline for line in lines).encode()
+    path = written(tmp_path_factory.mktemp("any") / f"a.csv{suffix}", content)
+    expected = {
+        name: narrow(pa.chunked_array([[row[place] or None for row in rows]], pa.string()))
+        for place, name in enumerate(names)
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_files, "BLOCK_BYTES", size)
+        patch.setattr(csv_files, "SAMPLE_BYTES", 16)
+        patch.setattr(csv_odd, "_CACHED", 7)
+        read = CsvFiles([path], delimiter=delimiter).read(names)
+        tables = jobs_run(CsvFiles([path], delimiter=delimiter), names)
+    for name, column in expected.items():
+        for found in (read[name], pa.concat_tables(tables)[name]):
+            assert found.type == column.type
+            blank = {None: "", "": ""}  # an empty field in quotes is text, in a column of text
+            texts = [[blank.get(x, x) for x in each.to_pylist()] for each in (found, column)]
+            assert texts[0] == texts[1]

@@ -135,6 +135,23 @@ def test_a_leak_is_measured():
     assert "AUC 0.99" in leak.message
 
 
+def test_users_with_one_label_each_are_no_leak():
+    data = clean()
+    data["label"] = data["user_id"] % 2
+    found = examine(data)
+    assert found.of("label_leak") == []
+    (told,) = found.of("label_by_user")
+    assert (told.severity, told.column) == ("warning", "user_id")
+    assert found.worst() == "warning"
+
+
+def test_words_as_labels_are_sent_to_the_processor():
+    data = clean()
+    data["label"] = np.array(["no", "yes"])[data["label"]]
+    (told,) = examine(data).of("label_text")
+    assert "`processor.target`" in told.advice
+
+
 def test_a_strong_feature_is_no_leak_unless_asked():
     data = clean()
     data["strong"] = leaking(data["label"], 0.9, np.random.default_rng(1))

@@ -73,7 +73,9 @@ def test_only_folders_are_keys() -> None:
     ("values", "expected"),
     [
         (["1", "-2", None], [1, -2, None]),
-        (["01", "2"], [1, 2]),
+        (["01", "2"], ["01", "2"]),
+        (["-0", "2"], ["-0", "2"]),
+        (["0", "-2"], [0, -2]),
         (["1", "x"], ["1", "x"]),
         (["1", "1.5"], ["1", "1.5"]),
         (["1", ""], ["1", ""]),
@@ -164,3 +166,12 @@ def test_what_is_skipped_is_told(tmp_path: Path) -> None:
     source = open_source(tmp_path, on_bad="skip")
     assert source.read(["x", "a"]).to_pydict() == {"x": [7], "a": [1]}
     assert source.skipped == {str(tmp_path / "a=1" / "x.csv"): 1}  # type: ignore[attr-defined]
+
+
+def test_a_key_with_zeros_agrees_with_a_column_of_integers(tmp_path: Path) -> None:
+    put(tmp_path / "month=01" / "x.parquet", month=[1], x=[5])
+    put(tmp_path / "month=10" / "x.parquet", month=[10], x=[6])
+    assert read_table_of(tmp_path).to_pydict() == {"month": [1, 10], "x": [5, 6]}
+    for folder in tmp_path.iterdir():
+        put(folder / "x.parquet", x=[5])
+    assert read_table_of(tmp_path)["month"].to_pylist() == ["01", "10"]

@@ -148,6 +148,11 @@ def test_ranks_that_drop_the_last_have_full_batches(rows: int, size: int, world:
     [
         {"batch_size": 0},
         {"batch_size": 2.5},
+        {"batch_size": True},
+        {"seed": True},
+        {"rank": 0.5},
+        {"world_size": 0},
+        {"world_size": 1.0},
         {"seed": -1},
         {"seed": "x"},
         {"rank": 1},
@@ -158,3 +163,15 @@ def test_ranks_that_drop_the_last_have_full_batches(rows: int, size: int, world:
 def test_arguments_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"BatchLoader: `{next(iter(options))}` must be"):
         BatchLoader(make_store(3), **options)
+
+
+def test_batches_of_one_row_need_rows_that_come_out_even() -> None:
+    for rank in range(2):  # all refuse, or one would wait for the other
+        with pytest.raises(ConfigError, match=r"use batch_size=2 or drop_last=True"):
+            BatchLoader(make_store(5), 1, rank=rank, world_size=2)
+    dropped = [
+        len(BatchLoader(make_store(5), 1, drop_last=True, rank=r, world_size=2)) for r in (0, 1)
+    ]
+    pairs = [BatchLoader(make_store(5), 2, rank=rank, world_size=2) for rank in (0, 1)]
+    assert dropped == [2, 2]
+    assert [[len(batch) for batch in loader] for loader in pairs] == [[2, 1], [1, 1]]

@@ -16,7 +16,14 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 
 from nextrec.data.preprocessor import DataProcessor
 from nextrec.data.processing.parts import MANIFEST
-from nextrec.errors import CheckpointError, ConfigError, DataError, NotFittedError
+from nextrec.data.sources import open_source
+from nextrec.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    FeatureError,
+    NotFittedError,
+)
 from nextrec.features import FeatureSet
 
 
@@ -409,13 +416,13 @@ def test_rates_are_counted_and_told(caplog):
     processor.add_numeric_feature("x")
     processor.fit({"c": ["a", "b"], "x": [1.0, 2.0]})
     with caplog.at_level(logging.WARNING, "nextrec"):
-        processor.transform({"c": ["a", "q", "r", None], "x": [1.0, np.nan, np.nan, 1.0]})
+        processor.transform({"c": ["a", "q", "r", None] * 20, "x": [1.0, np.nan, np.nan, 1.0] * 20})
     rate = processor.rates.columns["c"]
-    assert (rate.total, rate.missing, rate.unknown) == (4, 1, 2)
+    assert (rate.rows, rate.missing, rate.tokens, rate.unknown) == (80, 20, 60, 40)
     assert processor.rates.columns["x"].missing_share == 0.5
     told = "\n".join(caplog.messages)
-    assert "column 'c': 50.0% unknown" in told
-    assert "column 'x': 50.0% missing" in told
+    assert "column 'c': 66.7% unknown in 60 tokens" in told
+    assert "column 'x': 50.0% missing in 80 rows" in told
 
 
 def test_quiet_when_nothing_changes(caplog):
@@ -476,6 +483,64 @@ def test_damaged_files_are_refused(tmp_path):
         DataProcessor.load(tmp_path / "absent")
 
 
+def test_no_flipped_bit_goes_unseen(tmp_path):
+    processor = DataProcessor()
+    processor.add_sparse_feature("item")
+    processor.add_numeric_feature("price", scaler="robust")
+    path = processor.fit({"item": ["a", "b"], "price": [1.0, 2.0]}).save(tmp_path / "p")
+    data = path.read_bytes()
+    for bit in range(0, 8 * len(data), 13):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(CheckpointError, match=r"p\.arrow"):
+            DataProcessor.load(path)
+    path.write_bytes(data + b"x")
+    with pytest.raises(CheckpointError, match=r"p\.arrow"):
+        DataProcessor.load(path)
+    path.write_bytes(data)
+    assert DataProcessor.load(path).get_vocab_sizes() == {"item": 4}
+
+
+def test_a_saved_processor_is_an_arrow_stream_still(tmp_path):
+    path = everything().fit(frame()).save(tmp_path / "p")
+    with pa.ipc.open_stream(path.read_bytes()) as reader:
+        assert b"nextrec" in reader.schema.metadata
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("is_fitted", "yes"),
+        ("fit_rates", {"rows": 1}),
+        ("fit_rates", [1]),
+        ("warn_above", None),
+        ("engine", 3),
+        ("folded_by_all", [1]),
+        ("folded_by_all", None),
+    ],
+)
+def test_what_another_wrote_into_a_file_is_checked(tmp_path, key, value):
+    from nextrec.data.processing import saved
+
+    path = everything().save(tmp_path / "p")
+    transforms, state = saved.read(path)
+    saved.write(path, transforms, False, {**state, key: value})
+    with pytest.raises(CheckpointError, match=r"p\.arrow.*damaged"):
+        DataProcessor.load(path)
+    del state[key]
+    saved.write(path, transforms, False, state)
+    with pytest.raises(CheckpointError, match=r"p\.arrow.*damaged"):
+        DataProcessor.load(path)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "file/p"])
+def test_a_path_that_can_not_be_saved_to_is_named(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"DataProcessor\.save: can't write to"):
+        everything().fit(frame()).save(tmp_path / name)
+
+
 def test_an_unfitted_processor_can_be_kept(tmp_path):
     path = everything().save(tmp_path / "p")
     loaded = DataProcessor.load(path)
@@ -524,3 +589,70 @@ def test_transforming_no_rows_gives_no_rows():
 def test_wrong_arguments(call, message):
     with pytest.raises(ConfigError, match=message):
         call(DataProcessor())
+
+
+def test_an_opened_source_keeps_its_options(tmp_path):
+    (tmp_path / "rows.csv").write_text("c\na\nb,too,many\nb\n")
+    source = open_source(tmp_path / "rows.csv", on_bad="skip")
+    processor = DataProcessor()
+    processor.add_sparse_feature("c")
+    processor.fit(source)
+    (path,) = processor.transform(source, output_path=tmp_path / "out")
+    assert pq.read_table(path)["c"].to_pylist() == [2, 3]
+    assert sum(source.skipped.values()) == 1
+    with pytest.raises(ConfigError, match="output_path"):
+        processor.transform(source)
+
+
+def test_a_target_encoding_finds_its_label():
+    data = {"c": ["a", "a", "b", "b"] * 20, "u": list(range(80)), "y": [0, 1, 1, 1] * 20}
+    for target in ("label", "y"):
+        processor = DataProcessor()
+        processor.add_target_encoding("rate", target, "c", smoothing=0.0, fold_by="u")
+        processor.add_target("label", column="y")
+        processor.fit(data)
+        assert processor.transform({"c": ["a", "b"]})["rate"].tolist() == [0.5, 1.0]
+    processor = DataProcessor()
+    processor.add_target_encoding("rate", "label", "c", fold_by="u")
+    processor.add_target("label", "binary", {5: 1, 3: 0}, column="y")
+    with pytest.raises(ConfigError, match="label_map"):
+        processor.fit(data)
+    processor.add_target("label", "multiclass", column="y")
+    with pytest.raises(ConfigError, match="classes have no mean"):
+        processor.fit(data)
+
+
+def test_columns_that_numpy_lacks_are_carried():
+    processor = DataProcessor()
+    processor.add_sparse_feature("c")
+    table = pa.table({"c": ["a"], "when": pa.array([1], pa.time64("ns"))})
+    assert processor.fit_transform(table)["when"].shape == (1,)
+
+
+def test_columns_of_one_name_are_refused():
+    data = pd.DataFrame([["x", 2, 3]], columns=["c", "b", "b"])
+    processor = DataProcessor()
+    processor.add_sparse_feature("c")
+    processor.fit(data)
+    with pytest.raises(DataError, match="'b'"):
+        processor.transform(data)
+
+
+def test_dots_in_names_make_no_table_of_another(tmp_path):
+    processor = DataProcessor()
+    processor.add_sparse_feature("shop.id")
+    processor.fit({"shop.id": ["a"], "shop_id": ["b"]})
+    assert processor.features()["shop.id"].embedding_name == "shop_id"
+    processor.add_sparse_feature("shop_id")
+    processor.fit({"shop.id": ["a"], "shop_id": ["b"]})
+    with pytest.raises(FeatureError, match=r"'shop.id' and 'shop_id'"):
+        processor.features()
+
+
+def test_impossible_paths_are_told(tmp_path):
+    processor = everything().fit(frame())
+    with pytest.raises(ConfigError):
+        processor.save(tmp_path / ("long" * 100))
+    for path in ("x" * 5000, "nul\0byte"):
+        with pytest.raises(CheckpointError):
+            DataProcessor.load(path)

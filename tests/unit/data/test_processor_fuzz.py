@@ -102,10 +102,16 @@ def token(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return str(int(value))
+    if isinstance(value, str):
+        if value in ("True", "False"):
+            return value.lower()
+        if re.fullmatch(r"(-?[1-9][0-9]*|-?0)\.0+", value, re.ASCII):  # a whole number, as a float
+            return str(int(value.partition(".")[0]))
     return repr(value) if isinstance(value, float) else str(value)
 
 
-words = st.one_of(st.none(), st.text(max_size=3), st.sampled_from(["1", "2", "1.0", "01", " 1"]))
+spelled = ["1", "2", "1.0", "-2.00", "-0.0", "01", "01.0", " 1", "1.10", "True", "true", "1.0\n"]
+words = st.one_of(st.none(), st.text(max_size=3), st.sampled_from(spelled))
 numbers = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.integers(-3, 3))
 reals = st.one_of(st.none(), st.floats(), st.integers(-3, 3).map(float))
 

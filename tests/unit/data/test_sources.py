@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from nextrec.data.memory import unique_names
 from nextrec.data.prefetch import in_order
 from nextrec.data.sources import (
     FileOptions,
@@ -159,6 +160,106 @@ def test_names_are_text_and_differ() -> None:
     for wanted in (None, ["b"]):
         with pytest.raises(DataError, match="several columns named 'b'"):
             read_table_of(twice, wanted)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame([[1, 2, 3]], columns=["a", "b", "b"]),
+        pd.DataFrame([[1, 2]], columns=[1, "1"]),
+        pa.table([[1], [2]], names=["b", "b"]),
+        {1: [1], "1": [2]},
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_names_that_stand_twice_can_be_refused(data: Any) -> None:
+    with pytest.raises(DataError, match=r"several columns named '[b1]'"):
+        unique_names(data)
+
+
+def test_names_that_differ_are_fine(any_form: Any) -> None:
+    unique_names(any_form)
+
+
+EARLY = pd.Timestamp("2024-01-01 00:00:00.000000001")
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Paris"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_nanoseconds_of_objects_are_kept(zone: str | None, nested: bool) -> None:
+    times = [EARLY.tz_localize(zone), None, EARLY.tz_localize(zone)]
+    forms: list[Any] = [times, pd.Series(times, dtype=object), np.array(times, object)]
+    if nested:
+        forms = [[[each] for each in times]]
+    for form in forms:
+        column = read_table_of({"t": form})["t"].combine_chunks()
+        column = column.flatten() if nested else column
+        assert column.type == pa.timestamp("ns", zone)
+        assert column.cast(pa.int64()).to_pylist() == [times[0].value, None, times[0].value]
+
+
+def test_times_without_nanoseconds_keep_their_reach() -> None:
+    far = pd.Timestamp("2024-01-01").to_pydatetime().replace(year=1)
+    assert read_table_of({"t": [far]})["t"].type == pa.timestamp("us")
+    assert read_table_of({"t": [pd.Timestamp("2024-01-01")]})["t"].type == pa.timestamp("us")
+    with pytest.raises(DataError, match=r"column 't'.*row 1: the nanoseconds of 2024"):
+        read_table_of({"t": [far, EARLY]})
+    spans = read_table_of({"t": [pd.Timedelta(1, "ns"), None]})["t"]
+    assert spans.cast(pa.int64()).to_pylist() == [1, None]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pl.Series("odd", [1, 2**100], pl.Int128),
+        pl.Series("odd", [[1], []], pl.List(pl.Int128)),
+        pl.Series("odd", [object(), None], pl.Object),
+    ],
+    ids=lambda series: str(series.dtype),
+)
+def test_types_of_polars_that_arrow_lacks_are_named(odd: pl.Series, lazy: bool) -> None:
+    frame: Any = pl.DataFrame({"odd": odd, "n": [1, 2]})
+    frame = frame.lazy() if lazy else frame
+    source = open_source(frame)
+    assert source.read(["n"]).to_pydict() == {"n": [1, 2]}
+    assert source.counts([]) == [2]
+    for read in (lambda: source.read(["n", "odd"]), lambda: read_table_of({"odd": odd})):
+        with pytest.raises(DataError, match="`odd` must be of a type that Arrow has; cast it"):
+            read()
+
+
+def test_sparse_columns_are_made_dense() -> None:
+    sparse = pd.Series(pd.arrays.SparseArray([0, 0, 1]))
+    holed = pd.Series(pd.arrays.SparseArray([0.5, np.nan, np.nan]))
+    table = read_table_of(pd.DataFrame({"s": sparse, "h": holed}))
+    assert table.to_pydict() == {"s": [0, 0, 1], "h": [0.5, None, None]}
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        (["a", "\ud800"], ", row 1"),
+        ([["a"], ["b", "\ud800"]], ", row 1"),
+        (pd.Series(["a", None, "\ud800"], dtype=object), ", row 2"),
+        (np.array(["a", "\ud800"]), ", row 1"),
+        ([object()], ", row 0"),
+        ([None, object()], ", row 1"),
+        (np.array([1, 2], np.complex64), " must be of a type that Arrow has.*'complex64'"),
+        (np.array([(1, 2.0)], [("a", int), ("b", float)]), " must be of a type that Arrow has"),
+        (np.rec.array([(1, 2.0)], [("a", int), ("b", float)]), " must be of a type that Arrow"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_that_arrow_lacks_are_named(values: Any, where: str) -> None:
+    with pytest.raises(DataError, match=f"(column 'a'|`a`){where}"):
+        read_table_of({"a": values})
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long doubles are doubles here")
+def test_long_doubles_are_refused() -> None:
+    with pytest.raises(DataError, match=r"`a` must be of a type that Arrow has.*float128"):
+        read_table_of({"a": np.array([1, 2], np.longdouble)})
 
 
 def test_of_a_lazy_frame_only_the_columns_read_are_computed() -> None:

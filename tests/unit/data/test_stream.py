@@ -351,8 +351,14 @@ def test_empty_data_and_bad_arguments_are_refused(tmp_path: Path) -> None:
         ChunkStream(tmp_path / "empty.csv", SCHEMA)
     with pytest.raises(ConfigError, match="`chunk_size` must be a positive integer; got 0"):
         ChunkStream(make_table(), SCHEMA, 0)
-    for options in ({"buffer_rows": 0}, {"threads": -1}, {"rank": 2, "world_size": 2}):
+    wrong: list[dict[str, Any]] = [
+        *({"buffer_rows": 0}, {"threads": -1}, {"rank": 2, "world_size": 2}),
+        *({"rank": 0.5}, {"world_size": 1.5}, {"batch_size": True}, {"seed": True}),
+    ]
+    for options in wrong:
         with pytest.raises(ConfigError, match=f"StreamLoader: `{next(iter(options))}` must be"):
-            StreamLoader(ChunkStream(make_table(), SCHEMA), 4, **options)
+            StreamLoader(ChunkStream(make_table(), SCHEMA), **{"batch_size": 4, **options})
+    with pytest.raises(ConfigError, match="`chunk_size` must be a positive integer; got True"):
+        ChunkStream(make_table(), SCHEMA, True)
     with pytest.raises(DataError, match=r"lacks 1 column.*'name'"):
         ChunkStream(make_table().drop_columns("name"), SCHEMA)

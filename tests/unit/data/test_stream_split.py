@@ -193,10 +193,92 @@ def test_what_a_stream_can_not_split_is_refused() -> None:
     for method in ("group", "time"):
         with pytest.raises(DataError, match="row 1: `by` must be a value, not missing"):
             split_of(table, 0.5, method, column="by")
-    with pytest.raises(DataError, match=r"`by` must be numbers, dates or timestamps.*got 'string'"):
-        split_of(table_of(["a", "b"]), 0.5, "time", column="by")
+    with pytest.raises(
+        DataError, match=r"split, row 1: `by` must be ISO 8601 text.*got '3.5.2024'"
+    ):
+        split_of(table_of(["2024-01-02", "3.5.2024"]), 0.5, "time", column="by")
+    with pytest.raises(DataError, match=r"`by` must be a column of numbers, dates.*got 'bool'"):
+        split_of(table_of([True, False]), 0.5, "time", column="by")
+    for method in ("group", "time"):
+        with pytest.raises(DataError, match=r"`by` must be a column of single values; got 'list"):
+            split_of(table_of([[1], [2]]), 0.5, method, column="by")
     with pytest.raises(ConfigError, match="'user_time' needs all rows of a user at once"):
         split_of(table, 0.5, "user_time", column="by")
+
+
+ISO = pd.Series(pd.date_range("2023-12-25", periods=60, freq="7h13min"))
+TEXTS = {
+    "dates": ISO.dt.strftime("%Y-%m-%d"),
+    "spaces": ISO.dt.strftime("%Y-%m-%d %H:%M:%S"),
+    "fractions": ISO.dt.strftime("%Y-%m-%dT%H:%M:%S.123456789"),
+    "zones": pd.Series(
+        # Alphabetical order is not that of time: the offsets differ.
+        [
+            f"{each:%Y-%m-%dT%H:%M:%S}{'Z' if row % 3 else '+11:00'}"
+            for row, each in enumerate(pd.date_range("2023-12-25", periods=60, freq="3h"))
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("suffix", ["memory", ".csv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("as_written", [False, True])
+def test_iso_text_is_split_by_time(
+    name: str, suffix: str, as_written: bool, tmp_path: Path, small_units: None
+) -> None:
+    texts = TEXTS[name].sample(frac=1, random_state=3).to_numpy()
+    frame = pd.DataFrame({"s": np.arange(60), "by": texts})
+    source: Any = frame
+    if suffix == ".parquet":
+        frame.to_parquet(source := tmp_path / "x.parquet", row_group_size=7)
+    elif suffix != "memory":
+        frame.to_csv(source := tmp_path / f"x{suffix}", index=False)
+    moments = np.array([pd.Timestamp(text).value for text in texts])
+    expected = split(60, 0.3, "time", values=moments)
+    text = {"by"} if as_written else ()
+    kept, held = (
+        rows_of(source, each) for each in split_of(source, 0.3, "time", column="by", text=text)
+    )
+    assert (kept, held) == tuple(each.tolist() for each in expected)
+    for sides in (split(frame, 0.3, "time", values="by"), split(60, 0.3, "time", values=texts)):
+        assert [each.tolist() for each in sides] == [kept, held]
+
+
+@pytest.mark.parametrize("values", [[9, 10, 11, 100, 8], [9.5, 10.0, 1e3, 2.0, -3.0]])
+def test_numbers_read_as_they_are_written_are_still_numbers(
+    values: list[float], tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"s": np.arange(5), "by": values})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    choice = split_of(tmp_path / "x.csv", 0.4, "time", column="by", text={"by"})[1]
+    written = pa.table({"s": frame["s"], "by": frame["by"].map(str)})  # as a processor gets it
+    expected = split(5, 0.4, "time", values=values)[1]
+    assert np.flatnonzero(choice.mask(written, 0)).tolist() == expected.tolist()
+    for word, message in (
+        ("x", "split, from row 7 on: `by` must be"),
+        ("NA", "split, row 9: `by`"),
+    ):
+        changed = pa.table({"by": ["1", "2", word]})
+        with pytest.raises(DataError, match=message):
+            choice.mask(changed, 7)
+
+
+def test_times_of_other_widths_or_units_in_later_files_are_compared_as_times(
+    tmp_path: Path,
+) -> None:
+    for names, values, types in (
+        ("ab", [[5, 1], [2**40, 3]], [pa.int32(), pa.int64()]),
+        ("cd", [[5.5, 1.5], [1e300, 3.5]], [pa.float32(), pa.float64()]),
+        ("ef", [[5000, 1000], [9, 3]], [pa.timestamp("ms"), pa.timestamp("s")]),
+    ):
+        folder = tmp_path / names
+        folder.mkdir()
+        for number, (name, each, kind) in enumerate(zip(names, values, types, strict=True)):
+            rows = np.arange(2) + 2 * number
+            table = pa.table({"s": rows, "by": pa.array(each, kind)})
+            pq.write_table(table, folder / f"{name}.parquet")
+        assert rows_of(folder, split_of(folder, 0.5, "time", column="by")[1]) == [0, 2]
 
 
 def test_a_choice_fits_only_the_data_it_was_made_of() -> None:

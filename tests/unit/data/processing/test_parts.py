@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from nextrec.data.csv_files import CsvFiles
+from nextrec.data.processing import folders
 from nextrec.data.processing.parts import (
     MANIFEST,
     Part,
@@ -17,6 +24,7 @@ from nextrec.data.processing.parts import (
     write_part,
 )
 from nextrec.data.processing.rates import Rates
+from nextrec.data.transforms.list_text import items_of_text
 from nextrec.errors import ConfigError, DataError
 
 TABLE = pa.table({"n": [1, 2], "h": [[1, 2], []]})
@@ -90,12 +98,143 @@ def test_no_table_is_no_part(tmp_path):
 
 
 def test_lists_in_csv_are_text_that_is_read_again(tmp_path):
-    kinds = [pa.list_(pa.int32()), pa.large_list(pa.float32()), pa.list_(pa.string())]
-    for kind in kinds:
-        column = pa.array([[1, 2], [], None] if kind != kinds[2] else [["a"], [], None], kind)
+    for kind in (pa.list_(pa.int32()), pa.large_list(pa.float32())):
+        column = pa.array([[1, 2], [], None, [3, None]], kind)
         text = lists_as_text(pa.table({"h": column}))["h"].to_pylist()
-        assert text[1:] == ["", None]
-        assert text[0] in ("1,2", "a")
+        assert text == ["1,2", "", None, "[3, None]"]
     part = written(tmp_path / "out", "csv")
     lines = (tmp_path / "out" / part.name).read_text().splitlines()
     assert lines[:3] == ['"n","h"', '1,"1,2"', '2,""']
+
+
+words = st.text(st.sampled_from("ab,'\"[]()\\ \n\r\0\té|"), max_size=5)
+text_lists = st.lists(st.none() | st.lists(words | st.none(), max_size=4), max_size=6)
+
+
+@given(rows=text_lists, cut=st.integers(0, 2))
+def test_lists_of_text_come_back_from_csv(rows, cut):
+    for kind in (pa.list_(pa.string()), pa.large_list(pa.large_string())):
+        column = pa.array(rows, kind).slice(cut)
+        text = lists_as_text(pa.table({"h": column}))["h"].combine_chunks()
+        items, lengths = items_of_text(text, "|")
+        kept = column.to_pylist()
+        assert items.to_pylist() == [item for row in kept for item in row or []]
+        assert lengths.tolist() == [len(row or []) for row in kept]
+        assert text.is_null().to_pylist() == [row is None for row in kept]
+
+
+def test_lists_of_text_come_back_from_a_file(tmp_path):
+    rows = [["x,y", "z"], [], None, ['say "hi"', "it's", "two\nlines", ""]]
+    table = pa.table({"n": range(4), "h": pa.array(rows, pa.list_(pa.string()))})
+    part = write_part(tmp_path, 0, [table], "csv")
+    text = CsvFiles([tmp_path / part.name]).read(["h"])["h"].combine_chunks()
+    items, lengths = items_of_text(text, ",")
+    assert items.to_pylist() == [item for row in rows for item in row or []]
+    assert lengths.tolist() == [2, 0, 0, 4]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pa.array([{"a": 1}]), pa.array([[[1]]]), pa.array([[{"a": 1}]]), pa.array([[b"\xff"]])],
+    ids=lambda values: str(values.type),
+)
+def test_what_csv_has_no_form_for_is_named(tmp_path, values):
+    with pytest.raises(DataError, match=r"column 'odd' is of type .*parquet"):
+        write_part(tmp_path, 0, [pa.table({"n": [1], "odd": values})], "csv")
+    assert write_part(tmp_path, 1, [pa.table({"odd": values})], "parquet").rows == 1
+
+
+# -- folders -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_its_folder_is_filled(tmp_path, there):
+    target = tmp_path / "disk" / "target"
+    target.parent.mkdir()
+    if there:
+        target.mkdir()
+    (tmp_path / "out").symlink_to(target)
+    for _ in range(2):
+        written(tmp_path / "out")
+        assert (tmp_path / "out").is_symlink()
+        assert (target / MANIFEST).exists()
+        assert [each.name for each in target.parent.iterdir()] == ["target"]
+
+
+def test_what_killed_runs_left_is_removed_once_it_is_old(tmp_path):
+    names = [".out.0123abcd.tmp", ".out.fedcba98.tmp", ".other.0123abcd.tmp", ".out.mine.tmp"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part-00000.parquet").write_text("half")
+    long_ago = time.time() - folders.STALE_SECONDS - 60
+    for place in (0, 2, 3):
+        for path in (tmp_path / names[place] / "part-00000.parquet", tmp_path / names[place]):
+            os.utime(path, (long_ago, long_ago))
+    written(tmp_path / "out")
+    assert {each.name for each in tmp_path.iterdir()} == {"out", *names[1:]}
+
+
+def test_an_output_that_stepped_aside_is_put_back(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    written(out)
+    real = os.replace
+
+    def killed(source, target):
+        if Path(target) == out:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        written(out)
+    monkeypatch.undo()
+    assert not out.exists()
+
+    def stop():
+        with new_folder(out):
+            assert json.loads((out / MANIFEST).read_text())["rows"] == 4
+            raise RuntimeError("the next run fails")
+
+    with pytest.raises(RuntimeError, match="the next run fails"):
+        stop()
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failed_second_rename_leaves_the_earlier_output(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    written(out)
+    real = os.replace
+
+    def refused(source, target):
+        if Path(target) == out and Path(source).suffix == ".tmp":
+            raise PermissionError(13, "Permission denied")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(ConfigError, match="out': Permission denied"):
+        written(out)
+    assert json.loads((out / MANIFEST).read_text())["rows"] == 4
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_leftover_whose_successor_is_there_goes(tmp_path):
+    written(tmp_path / ".out.0123abcd.old")
+    written(tmp_path / "out")
+    written(tmp_path / "out")
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "file/out", "null\0byte"])
+def test_paths_that_can_not_be_are_named(tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="can't write to"), new_folder(tmp_path / name):
+        pass
+
+
+def test_a_folder_that_refuses_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ConfigError, match=r"out': Permission denied"), new_folder(tmp_path / "out"):
+        pass

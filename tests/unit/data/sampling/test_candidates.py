@@ -1,14 +1,18 @@
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nextrec.data.sampling import build_eval_candidates
+from nextrec.data.sources import read_table_of
 from nextrec.errors import ConfigError, DataError
 
 ITEMS = pd.DataFrame({"item": [f"i{n}" for n in range(8)], "price": np.arange(8)})
@@ -120,3 +124,71 @@ class TestFrames:
         events = {"user": ["u1"] * 2, "item": ["i3"] * 2, "label": [1] * 2, "time": [1.0, None]}
         with pytest.raises(DataError, match="row 1: `time` must be a value, not missing"):
             self.build(events, time_col="time")
+
+
+KINDS: dict[str, Any] = {
+    "polars": pl.DataFrame,
+    "lazy": lambda columns: pl.DataFrame(columns).lazy(),
+    "arrow": pa.table,
+    "dict": dict,
+    "stream": lambda columns: pa.table(columns).to_reader(),
+    "records": lambda columns: pa.table(columns).to_pylist(),
+}
+RESULTS = {"polars": pl.DataFrame, "lazy": pl.DataFrame, "dict": dict}
+
+
+class TestKinds:
+    EVENTS: ClassVar = {
+        "user": ["u0", "u1", "u0", "u0"],
+        "item": ["i0", "i1", "i2", "i3"],
+        "label": [1, 1, 0, 1],
+        "time": [1, 1, 1, 2],
+    }
+    USERS: ClassVar = {"user": ["u0"], "age": [10]}
+    ITEMS: ClassVar = {"item": [f"i{n}" for n in range(9)], "tags": [[n] for n in range(9)]}
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("same", [True, False])
+    def test_any_table_gives_its_kind_and_the_same_rows(self, kind: str, same: bool) -> None:
+        make = KINDS[kind]
+        other = make if same else pd.DataFrame
+        names: Any = ("user", "item", "label")
+        options: Any = {"num_neg_per_pos": 3, "time_col": "time"}
+        result = build_eval_candidates(
+            make(self.EVENTS), *names, other(self.USERS), other(self.ITEMS), **options
+        )
+        assert isinstance(result, RESULTS.get(kind, pa.Table))
+        table = read_table_of(result)
+        expected = build_eval_candidates(
+            *(pd.DataFrame(self.EVENTS), *names, make(self.USERS), pd.DataFrame(self.ITEMS)),
+            **options,
+        )
+        assert table.column_names == list(expected.columns)
+        assert table.schema.field("age").type == pa.int64()  # missing values don't change it
+        ages = [None if age != age else int(age) for age in expected["age"]]
+        assert table["age"].to_pylist() == ages
+        for name in ("user", "item", "label"):
+            assert table[name].to_pylist() == expected[name].tolist()
+        assert table["tags"].to_pylist() == [list(each) for each in expected["tags"]]
+
+    def test_files_give_arrow(self, tmp_path: Path) -> None:
+        pd.DataFrame(self.EVENTS).to_csv(tmp_path / "events.csv", index=False)
+        result = build_eval_candidates(
+            tmp_path / "events.csv", "user", "item", "label", self.USERS, self.ITEMS
+        )
+        assert isinstance(result, pa.Table)
+
+    @pytest.mark.parametrize("kind", ["pandas", *KINDS])
+    def test_labels_of_text_are_refused(self, kind: str) -> None:
+        events = {**self.EVENTS, "label": ["1", "0", "1", "0"]}
+        make = KINDS.get(kind, pd.DataFrame)
+        with pytest.raises(DataError, match=r"'label', row 0: .* not text: map it.*got '1'"):
+            build_eval_candidates(make(events), "user", "item", "label", self.USERS, self.ITEMS)
+
+    def test_absent_columns_are_named(self) -> None:
+        with pytest.raises(DataError, match=r"`df_all` lacks 1 column.*'when'"):
+            build_eval_candidates(
+                self.EVENTS, "user", "item", "label", self.USERS, self.ITEMS, time_col="when"
+            )
+        with pytest.raises(DataError, match=r"`item_features` lacks 1 column.*'item'"):
+            build_eval_candidates(self.EVENTS, "user", "item", "label", self.USERS, {"x": [1]})

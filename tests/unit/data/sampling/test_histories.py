@@ -291,7 +291,7 @@ class TestColumns:
         ({"item": [1, 2, 3, None, 5]}, {}, DataError, "row 3: `item` must be a value, not missing"),
         ({"time": [1.0, 2, float("nan"), 4, 5]}, {}, DataError, "row 2: `time` must be a value"),
         ({"time": [1.0, 2, np.inf, 4, 5]}, {}, DataError, "row 2: `time` must be a finite number"),
-        ({"time": list("abcde")}, {}, DataError, "`time` must be a column of numbers, dates or"),
+        ({"time": list("abcde")}, {}, DataError, r"row 0: `time` must be ISO 8601.*got 'a'"),
         ({"item": [[1]] * 5}, {}, DataError, "`item` must be a column of single values"),
         ({}, {"user": "usr"}, DataError, r"lacks 1 column.*Did you mean 'user'"),
         ({}, {"columns": ["cat"]}, DataError, "lacks 1 column"),
@@ -317,3 +317,19 @@ def test_what_does_not_fit_is_refused(
     arguments = {"user": "user", "item": "item", "time": "time", **options}
     with pytest.raises(error, match=message):
         build_histories({**EVENTS, **changes}, **arguments)
+
+
+def test_iso_text_counts_as_timestamps() -> None:
+    texts = ["2024-10-01T02:00:00+02:00", "2024-09-30T23:30:00Z", "2024-10-01T00:00:00Z"]
+    events = {"user": [1] * 3, "item": [1, 2, 3], "time": texts}
+    built = build_histories(events, "user", "item", "time", ages=True)
+    assert built["hist_item"].to_pylist() == [[2], [], [2]]
+    assert built["hist_age"].to_pylist() == [[1800.0], [], [1800.0]]
+    late = build_histories(events, "user", "item", "time", min_age="45min")
+    assert late["hist_item"].to_pylist() == [[], [], []]
+
+
+def test_half_floats_are_times() -> None:
+    halves = pa.array(np.array([3, 1, 2], np.float16))
+    built = build_histories({"u": [1] * 3, "i": [1, 2, 3], "t": halves}, "u", "i", "t")
+    assert built["hist_i"].to_pylist() == [[2, 3], [], [2]]

@@ -20,6 +20,10 @@ def test_the_mask_is_that_of_a_loop(
     items = torch.tensor([item for _, item in batch], dtype=torch.int64)
     seen = SeenItems([user for user, _ in known], [item for _, item in known], 4 + 2)
     mask = in_batch_negatives(users, items, seen if with_seen else None)
+    if with_seen:
+        pairs = np.array(known, dtype=np.int64).reshape(-1, 2).T
+        for each in (tuple(pairs), tuple(torch.from_numpy(pairs))):
+            assert torch.equal(in_batch_negatives(users, items, each), mask)
     assert mask.dtype == torch.bool
     assert mask.shape == (len(batch), len(batch))
     positive = {*batch, *(known if with_seen else [])}
@@ -37,3 +41,11 @@ def test_items_beyond_those_seen_are_negatives() -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(DataError, match=r"two vectors of one length; got '\(1,\) and \(2,\)'"):
         in_batch_negatives([1], [1, 2])
+
+
+def test_pairs_of_another_kind_are_refused() -> None:
+    for seen in (np.zeros((2, 2), np.int64), ([1],), "ab"):
+        with pytest.raises(DataError, match="`seen` must be SeenItems, or a tuple of user codes"):
+            in_batch_negatives([1], [1], seen)
+    with pytest.raises(DataError, match="integer codes in one dimension"):
+        in_batch_negatives([1], [1], (["a"], ["b"]))

@@ -242,3 +242,16 @@ def test_bad_arguments_are_refused(options: Any, error: type, message: str) -> N
     given = {"users": [0], "positives": ([0], [1]), "num_items": 5, "count": 2}
     with pytest.raises(error, match=message):
         sample_negatives(**{"method": "popularity", **given, **options})
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_items_of_popularity_0_are_not_drawn_when_no_others_are_left(replace: bool) -> None:
+    seen = ([0] * 9 + [1] * 8, [*range(9), *range(8)])  # user 1 has item 8 left beside item 9
+    drawn = sample_negatives(
+        [0, 1], seen, 10, 3, "popularity", popularity=[1] * 9 + [0], replace=replace
+    )
+    assert drawn.items.tolist() == [[-1] * 3, [8] * 3 if replace else [8, -1, -1]]
+    assert np.array_equal(np.isnan(drawn.log_probs), drawn.items < 0)
+    assert drawn.log_probs[1, 0] == pytest.approx(0)
+    even = sample_negatives([0], seen, 10, 1, "popularity", 0.0, popularity=[1] * 9 + [0])
+    assert even.items.tolist() == [[9]]

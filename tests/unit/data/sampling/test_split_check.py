@@ -89,3 +89,25 @@ def test_splits_have_no_problem_by_their_own_rule() -> None:
 def test_what_cannot_be_compared_is_refused(test: Any, options: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         check_split({"user": [1], "time": [1]}, test, **options)
+
+
+def test_iso_text_is_compared_as_time() -> None:
+    train = {"t": ["2024-10-01T09:00:00+09:00", "2024-10-01T02:00:00Z"], "u": [1, 2]}
+    test = {"t": ["2024-10-01T01:00:00Z"], "u": [1]}
+    report = check_split(train, test, time="t", user="u")
+    assert (report.late_rows, report.late_rows_of_user) == (1, 0)
+    stamps = {"t": pd.to_datetime(test["t"]), "u": [1]}
+    assert check_split(train, stamps, time="t", columns=["u"]).late_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (["9.5.2024"], r"check_split, `test`, row 0: `t` must be ISO 8601.*got '9\.5\.2024'"),
+        (["2024-01-01T00:00Z"], "`t` must be with a zone in both tables, or in none"),
+    ],
+)
+def test_text_without_an_order_of_time_is_refused(test: list[str], message: str) -> None:
+    train = {"t": ["2024-01-01", "2024-01-02"]}
+    with pytest.raises(DataError, match=message):
+        check_split(train, {"t": test}, time="t")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,7 +204,11 @@ class TestCut:
             ),
             ([date(2024, 3, 1), date(2024, 1, 1), date(2024, 2, 1)], date(2024, 2, 1)),
             ([date(2024, 3, 1), date(2024, 1, 1), date(2024, 2, 1)], "2024-01-15"),
-            (["c", "a", "b"], "b"),
+            (["2024-03-01", "2024-01-01", "2024-02-01"], "2024-01-31T12"),
+            (
+                ["2024-03-01T00:00Z", "2024-01-01T00:00Z", "2024-02-01T05:00+05:00"],
+                "2024-02-01T00:00Z",
+            ),
         ],
     )
     def test_rows_of_that_time_or_later_are_tested_on(self, times: Any, at: Any) -> None:
@@ -223,7 +228,8 @@ class TestCut:
             ([date(2024, 1, 1), date(2024, 1, 2)], 2),
             ([datetime(2024, 1, 1), datetime(2024, 1, 2)], "tomorrow or so"),
             ([datetime(2024, 1, 1), datetime(2024, 1, 2)], "2024-01-02T00:00+00:00"),
-            (["a", "b"], 1),
+            (["2024-01-01", "2024-01-02"], 1),
+            (["2024-01-01", "2024-01-02"], "b"),
         ],
     )
     def test_a_cut_of_another_kind_is_refused(self, times: Any, at: Any) -> None:
@@ -233,6 +239,66 @@ class TestCut:
     def test_a_cut_beyond_all_rows_leaves_one_side_empty(self) -> None:
         with pytest.raises(DataError, match=r"leaves 2 row.* to train on and 0 to test on"):
             split(2, method="time", values=[1, 2], at=3)
+
+
+class TestTimesAsText:
+    USERS = ("a", "a", "b", "b", "b", "a")
+    TEXTS = (
+        *("2024-10-01", "2024-09-30 23:00:00", "2023-01-01"),
+        *("2024-10-01T00:00:00.5", "2025-01-01", "2024-01-01"),
+    )
+
+    @pytest.mark.parametrize("method", ["time", "user_time", "leave_last_out"])
+    @pytest.mark.parametrize("encoding", [list, pd.Categorical, "large", "view"])
+    def test_iso_text_counts_as_timestamps(self, method: Any, encoding: Any) -> None:
+        options: Any = {"groups": self.USERS} if method != "time" else {}
+        if encoding in ("large", "view"):
+            kind = pa.large_string() if encoding == "large" else pa.string_view()
+            values = pa.array(self.TEXTS, kind)
+        else:
+            values = encoding(self.TEXTS)
+        moments = pd.to_datetime(list(self.TEXTS), format="ISO8601")
+        for splitter, shares in ((split, (0.4,)), (split3, ((0.4, 0.3, 0.3),))):
+            found, expected = (
+                splitter(6, *shares, method, values=each, **options) for each in (values, moments)
+            )
+            assert [each.tolist() for each in found] == [each.tolist() for each in expected]
+
+    @pytest.mark.parametrize("method", ["time", "user_time", "leave_last_out"])
+    @pytest.mark.parametrize("splitter", [split, split3])
+    @pytest.mark.parametrize(
+        ("texts", "row", "got"),
+        [
+            (["9.5.2024", "10.4.2025"] * 3, 0, "9.5.2024"),
+            (["10", "9", "8", "7", "6", "5"], 0, "10"),
+            (["2024-05-01"] * 50 + ["05/02/2024", "05/03/2024"], 50, "05/02/2024"),
+            (["2024-05-01", "2024-05-01 12:00:00Z", "2024-05-02"], 1, "2024-05-01 12:00:00Z"),
+            (["2024-05-01T00:00Z", "2024-05-01T00:00", "x"], 1, "2024-05-01T00:00"),
+            (["2024-05-01", "2024-02-30", "x"], 1, "2024-02-30"),
+            (["2024-05-01", "0001-01-01", "x"], 1, "0001-01-01"),
+        ],
+    )
+    def test_other_text_is_refused(
+        self, splitter: Any, method: Any, texts: list[str], row: int, got: str
+    ) -> None:
+        data = {"at": texts, "user": ["u"] * len(texts)}
+        groups = None if method == "time" else "user"
+        message = rf"{splitter.__name__}, row {row}: `at` must be ISO 8601 .*parse.*'{got}'"
+        with pytest.raises(DataError, match=message.replace("+", r"\+")):
+            splitter(data, method=method, values="at", groups=groups)
+
+    def test_groups_may_be_any_text(self) -> None:
+        assert sum(map(len, split(4, 0.5, "group", values=["b", "b", "a", "a"]))) == 4
+
+    def test_half_floats_are_times(self) -> None:
+        halves = pa.array(np.array([3, 1, 2], np.float16))
+        assert split(3, 0.33, "time", values=halves)[1].tolist() == [0]
+        assert split(3, method="time", values=halves, at=2)[1].tolist() == [0, 2]
+
+    @pytest.mark.parametrize("values", [[True, False], [b"1", b"2"]])
+    def test_what_has_no_time_is_refused(self, values: Any) -> None:
+        with pytest.raises(DataError, match="`values` must be a column of numbers, dates"):
+            split(2, 0.5, "time", values=values)
 
 
 class TestLastN:

@@ -40,6 +40,22 @@ def test_the_token_of_a_cross_and_its_hash() -> None:
     assert found == [2 + xxhash.xxh64_intdigest(token.encode(), 3) % 998 for token in tokens]
 
 
+def test_a_part_is_one_token_in_every_spelling() -> None:
+    numbers, truths = [3, -7, 3], [True, False, False]
+    forms = [
+        ([3.0, -7.0, 3.0], ["True", "False", "False"]),
+        (["3.0", "-7", "3"], ["true", "False", "false"]),
+    ]
+    label = fitted(Cross("both", ["a", "b"], "label"), numbers, truths)
+    hashed = Cross("both", ["a", "b"], hash_size=1_000)
+    assert label.learned()["tokens"].to_pylist() == ["-7|false", "3|false", "3|true"]
+    for form in forms:
+        assert ids(label, *form) == ids(label, numbers, truths) == [4, 2, 3]
+        assert ids(hashed, *form) == ids(hashed, numbers, truths)
+        again = fitted(Cross("both", ["a", "b"], "label"), *form)
+        assert again.learned()["counts"] == label.learned()["counts"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(PART, PART, PART), min_size=1, max_size=20), st.integers(2, 3))
 def test_different_parts_are_different_tokens(rows: list[tuple[str, ...]], width: int) -> None:

@@ -17,7 +17,7 @@ from nextrec.data.transforms import payload
 from nextrec.data.transforms.base import TRANSFORMS, NothingToLearn, Output
 from nextrec.data.transforms.categorical import Encode
 from nextrec.data.transforms.sequences import EncodeSequence, padded
-from nextrec.errors import ConfigError, DataError, NextRecError
+from nextrec.errors import ConfigError, DataError, NextRecError, NotFittedError
 from nextrec.features import FeatureSet, SequenceFeature
 
 
@@ -112,6 +112,71 @@ def test_lists_of_any_kind_and_single_values() -> None:
     assert ids(single, [math.nan, 8.0]) == [[], [3]]
 
 
+@pytest.mark.skipif(not hasattr(pa, "list_view"), reason="this Arrow has no list views")
+@pytest.mark.parametrize("view", ["list_view", "large_list_view"])
+def test_list_views_are_lists(view: str) -> None:
+    kind = getattr(pa, view)
+    rows = [["b", "a"], None, [], ["c", None]]
+    seen = fitted(EncodeSequence("seen"), pa.array(rows, kind(pa.string())))
+    assert seen.learned()["tokens"].to_pylist() == ["a", "b", "c"]
+    values = pa.array(rows, kind(pa.string()))
+    assert ids(seen, values) == [[3, 2], [], [], [4, 1]]
+    assert ids(seen, values[1:]) == [[], [], [4, 1]]
+    wide = view.startswith("large")
+    places = pa.array([1, 0], pa.int64() if wide else pa.int32())
+    of = pa.LargeListViewArray if wide else pa.ListViewArray
+    overlapping = of.from_arrays(places, pa.array([2, 2], places.type), pa.array(["a", "b", "c"]))
+    assert ids(seen, overlapping) == [[3, 4], [2, 3]]
+    strict = EncodeSequence("seen", missing="error")
+    with pytest.raises(DataError, match="column 'seen', row 1"):
+        strict.state().update([values], 0)
+
+
+def test_run_ends_of_rows_and_of_items() -> None:
+    seen = fitted(EncodeSequence("seen"), [["a", "b", "c"]])
+    runs = pa.array([2, 3], pa.int32())
+    lists = pa.array([["b", "a"], None])
+    for distinct in (lists, pa.array(["b,a", None]), pa.array(["b,a", None]).dictionary_encode()):
+        values = pa.RunEndEncodedArray.from_arrays(runs, distinct)
+        assert ids(seen, values) == [[3, 2], [3, 2], []]
+        assert ids(seen, values[1:]) == [[3, 2], []]
+    items = pa.RunEndEncodedArray.from_arrays(runs, pa.array(["a", "c"]))
+    assert ids(seen, pa.ListArray.from_arrays(pa.array([0, 1, 3]), items)) == [[2], [2, 4]]
+
+
+def test_items_in_another_spelling_are_the_same() -> None:
+    seen = fitted(EncodeSequence("seen"), ["1.0, 2.0, True", "[3.00, False]"])
+    assert seen.learned()["tokens"].to_pylist() == ["1", "2", "3", "false", "true"]
+    for form in ([[1.0, 3.0]], [[1, 3]], ["1,3.0"], [["1.0", "3"]], [b"1.0,3"]):
+        assert ids(seen, form) == [[2, 4]]
+    assert ids(seen, [[True, False]]) == ids(seen, ["True,false"]) == [[6, 5]]
+    hashed = EncodeSequence("seen", encode_method="hash", hash_size=99)
+    assert ids(hashed, ["7.0,True"]) == ids(hashed, [["7", "true"]])
+
+
+def test_spaces_are_stripped_of_text_only() -> None:
+    item = Encode("item", vocabulary="items")
+    seen = EncodeSequence("seen", vocabulary="items")
+    state, other = item.state(), seen.state()
+    state.update([pa.array([" b"])], 0)
+    other.update([pa.array(["a, b", "[1,"])], 0)
+    state.merge(other)
+    for each in (item, seen):
+        each.learn(state)
+    assert item.learned()["tokens"].to_pylist() == [" b", "[1", "a", "b"]
+    assert item.apply([pa.array([" b", "b"])], 0).values.to_pylist() == [2, 5]
+    assert ids(seen, [" b", " [1,"]) == [[5], [3]]
+    assert ids(seen, [[" b", "b"]]) == [[2, 5]]
+
+
+def test_a_table_has_no_dots_in_its_name() -> None:
+    for options, table in (({}, "user_seen_v2"), ({"vocabulary": "shop.items"}, "shop_items")):
+        seen = fitted(EncodeSequence("user.seen.v2", **options), [["a"]])  # type: ignore[arg-type]
+        feature = seen.feature({"embedding_dim": 4})
+        assert (feature.name, feature.embedding_name) == ("user.seen.v2", table)  # type: ignore[union-attr]
+        FeatureSet.of([feature])  # type: ignore[list-item]
+
+
 def test_missing_may_be_refused() -> None:
     seen = EncodeSequence("seen", "raw", missing="error")
     for values, row in (([["a"], None], 11), ([["a"], [], ["a", None]], 12), (["a", None], 11)):
@@ -128,7 +193,17 @@ def test_an_item_that_is_no_token_names_its_row() -> None:
 def test_no_max_len_keeps_all_and_tells_the_longest() -> None:
     seen = fitted(EncodeSequence("seen", max_len=None), ["a,b,c", "a"], ["b"])
     assert seen.feature({}).max_len == 3  # type: ignore[union-attr]
-    assert ids(seen, ["a,b,c,a,b"]) == [[2, 3, 4, 2, 3]]
+    assert ids(seen, ["a,b,c,a,b", "b,a"]) == [[4, 2, 3], [3, 2]]  # no longer than the feature
+    oldest = fitted(EncodeSequence("seen", max_len=None, truncate="oldest"), ["a,b,c"])
+    assert ids(oldest, ["a,b,c,a,b"]) == [[2, 3, 4]]
+    assert ids(fitted(EncodeSequence("seen", max_len=None), [[], ["a"]]), ["a,b"]) == [[1]]
+    nothing = fitted(EncodeSequence("seen", max_len=None), pa.array([[]], pa.list_(pa.string())))
+    assert nothing.feature({}).max_len == 1  # type: ignore[union-attr]
+    assert ids(nothing, ["a,b"]) == [[1]]
+    unfitted = EncodeSequence("seen", encode_method="hash", hash_size=9, max_len=None)
+    for use in (lambda: ids(unfitted, ["a"]), lambda: unfitted.feature({})):
+        with pytest.raises(NotFittedError, match="sequence feature 'seen'"):
+            use()
     hashed = fitted(
         EncodeSequence("seen", encode_method="hash", hash_size=9, max_len=None), [[1] * 7]
     )
@@ -164,8 +239,12 @@ def test_extend_keeps_ids_and_the_longest() -> None:
     state = seen.state()
     state.update([pa.array([["a"], ["d", "c"]])], 0)
     assert seen.extend(state) == 2
-    assert ids(seen, [["a", "b", "c", "d"]]) == [[4, 2, 5, 3]]
-    assert seen.longest == 3
+    assert ids(seen, [["a", "b", "c"], ["d"]]) == [[4, 2, 5], [3]]
+    assert seen.longest == seen.most == 3
+    state = seen.state()
+    state.update([pa.array([["a"] * 5])], 0)
+    seen.extend(state)
+    assert seen.most == 5
 
 
 def test_saved_and_built_again() -> None:
@@ -194,6 +273,8 @@ def test_saved_and_built_again() -> None:
         ({"encode_method": "hash"}, "hash_size"),
         ({"encode_method": "hash", "hash_size": 9, "vocabulary": "items"}, "vocabulary"),
         ({"missing": "drop"}, "missing"),
+        ({"vocabulary": ""}, "vocabulary"),
+        ({"vocabulary": 3}, "vocabulary"),
     ],
 )
 def test_settings_are_checked(given_settings: dict[str, Any], parameter: str) -> None:
@@ -215,16 +296,16 @@ def test_equals_a_loop(
     seen = fitted(EncodeSequence("seen", max_len=max_len, truncate=truncate), pa.array(known, kind))
     tokens = sorted({item for row in known for item in row or [] if item is not None})
     order = {token: 2 + place for place, token in enumerate(tokens)}
-    kept = [row or [] for row in asked]
-    if max_len is not None:
-        kept = [row[-max_len:] if newest else row[:max_len] for row in kept]
+    longest = max((len(row or []) for row in known), default=0)
+    most = max_len or max(longest, 1)
+    kept = [(row or [])[-most:] if newest else (row or [])[:most] for row in asked]
     output = applied(seen, pa.array(asked, kind))
     assert output.values.to_pylist() == [[order.get(item, 1) for item in row] for row in kept]
     flat = [item for row in kept for item in row]
     assert output.total == len(flat)
     assert output.missing == flat.count(None)
     assert output.unknown == sum(item is not None and item not in order for item in flat)
-    assert seen.longest == max((len(row or []) for row in known), default=0)
+    assert seen.longest == longest
 
 
 @settings(max_examples=80, deadline=None)

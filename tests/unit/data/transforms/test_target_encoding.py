@@ -1,8 +1,10 @@
+import io
 import itertools
 import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -207,7 +209,7 @@ def test_any_cutting_and_order_gives_the_same_bits(rows, cuts, random, smoothing
             results.append(str(error))
         else:
             learned = transform.learned()
-            results.append((learned["categories"], learned["encodings"], learned["numeric"]))
+            results.append((learned["categories"], learned["encodings"]))
     assert results[0] == results[1]
 
 
@@ -281,22 +283,61 @@ def test_numbers_are_one_category_in_every_form():
     data = {**frame(), "c": pa.array(np.arange(500) % 3)}
     transform = fitted(encoder(), data)
     expected = transform.apply([pa.array([2, 0])], 0).values
-    for column in (pa.array([2.0, 0.0]), pa.array(["2", "0"]), pa.array(["2.0", " +0 "])):
+    for column in (pa.array([2.0, 0.0]), pa.array(["2", "0"]), pa.array(["2.0", "-0.0"])):
         assert transform.apply([column], 0).values == expected
-    as_text = fitted(encoder(), {**data, "c": data["c"].cast(pa.string())})
-    assert as_text.apply([pa.array(["2.0"])], 0).unknown == 1
+    assert transform.apply([pa.array(["2.50", " 2", "+2"])], 0).unknown == 3
+    texts = pa.array([f"{n % 3}.0" if n % 2 else str(n % 3) for n in range(500)])
+    for column in (texts, texts.dictionary_encode(), data["c"].cast(pa.float32())):
+        again = fitted(encoder(), {**data, "c": column})
+        assert again.encodings == transform.encodings
+    keys = keys_of([texts], ORIGIN)
+    assert sorted(keys.text.to_pylist()) == ["0", "1", "2"]
 
 
-def test_a_column_is_of_numbers_when_all_pieces_are():
-    data = {**frame(), "c": pa.array(np.arange(500) % 3)}
-    names = encoder().fit_inputs
-    for first, second in ((pa.int64(), pa.string()), (pa.string(), pa.int64())):
-        state = encoder().state()
-        for kind in (first, second):
-            state.update([{**data, "c": data["c"].cast(kind)}[name] for name in names], 0)
-        state.update([pa.nulls(500), *(data[name] for name in names[1:])], 0)
-        assert state.numeric == [False]
-    assert len(state.sums.table["text"].unique()) == 4
+def leak(transform, columns, labels):
+    """How well the encodings of fitted rows tell random labels: 0.5 is not at all."""
+    encoded = transform.apply_to_fitted(columns, 0).values.to_numpy()
+    return abs(roc_auc_score(labels, encoded) - 0.5)
+
+
+def pandas_csv(column):
+    text = io.StringIO(pd.DataFrame({"column": column.to_pandas()}).to_csv(index=False))
+    return pa.array(pd.read_csv(text, dtype=str, keep_default_na=False)["column"].tolist())
+
+
+def test_rows_of_another_file_are_in_their_folds():
+    random = np.random.default_rng(2)
+    rows = 3_000
+    labels = random.integers(0, 2, rows)
+    seconds = pa.array(random.permutation(10 * rows)[:rows] + 1_700_000_000)
+    reals = random.permutation(rows)
+    forms = {
+        "integers": pa.array(random.permutation(rows)),
+        "reals": pa.array(reals / 7),
+        "narrow reals": pa.array((reals / 7).astype(np.float32)),
+        "moments": seconds.cast(pa.timestamp("s")),
+        "days": pa.array(reals.astype(np.int32)).cast(pa.date32()),
+    }
+    other = {
+        "integers": [pa.float64(), pa.string(), pa.uint16()],
+        "reals": [],
+        "narrow reals": [],
+        "moments": [pa.timestamp("ms"), pa.timestamp("ns")],
+        "days": [pa.timestamp("s"), pa.date64(), pa.string()],
+    }
+    for name, column in forms.items():
+        data = {"c": pa.array(np.arange(rows) // 2), "y": pa.array(labels), "other": column}
+        transform = fitted(encoder(smoothing=1.0), data)
+        columns = [data["c"], data["y"], column]
+        expected = transform.apply_to_fitted(columns, 0).values
+        assert leak(transform, columns, labels) < 0.05, name
+        stored = [column.cast(kind) for kind in other[name]]
+        for again in (*stored, pandas_csv(column), column.dictionary_encode()):
+            from_file = transform.apply_to_fitted([pandas_csv(data["c"]), data["y"], again], 0)
+            assert from_file.values == expected, (name, again.type)
+        # The rows of a wrong fold would tell their labels.
+        wrong = pa.array(random.permutation(rows))
+        assert leak(transform, [*columns[:2], wrong], labels) > 0.1
 
 
 def test_labels_are_read_in_every_numeric_form():

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextrec.data.lists import Origin
-from nextrec.data.transforms.token_text import number_text
+from nextrec.data.transforms.token_text import canonical, number_text
 from nextrec.data.transforms.tokens import Tokens, token_order, tokens_of
 from nextrec.errors import DataError
 
@@ -91,12 +91,91 @@ def test_missing_in_every_form() -> None:
     assert tokens.missing_count == 2
 
 
-def test_only_numbers_are_numeric() -> None:
-    assert tokens_of(pa.array([1.5]), HERE).numeric
-    assert tokens_of(pa.array([Decimal("1")]), HERE).numeric
-    assert tokens_of(pa.array([None], pa.string()), HERE).numeric  # nothing there that is not one
-    for values in (["1"], [True], [dt.date(2024, 1, 1)]):
-        assert not tokens_of(pa.array(values), HERE).numeric
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("3.0", "3"),
+        ("-7.00", "-7"),
+        ("1000000.0", "1000000"),
+        ("0.0", "0"),
+        ("-0.0", "0"),
+        ("100.0", "100"),
+        ("123456789012345678901234567890.000", "123456789012345678901234567890"),
+        ("True", "true"),
+        ("False", "false"),
+        *(
+            (same, same)
+            for same in (
+                "007", "007.0", "1.10", "1e3", " 1", "1.0 ", "+1.0", "1.", ".0", "00", "0", "10",
+                "", "x1.0", "1.0.0", "-", "TRUE", "true", "Truest", "e", "is True", "1.0\n",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_two_spellings_of_text_are_one_token(text: str, token: str) -> None:
+    assert written([text, None]) == [token, None]
+    assert written([text.encode()]) == [token]
+    assert each(tokens_of(pa.array([None, text]).dictionary_encode(), HERE)) == [None, token]
+    assert tokens_of(pa.array([text]), HERE).counted()[0].to_pylist() == [token]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.integers(-(10**20), 10**20).map("{}.0".format),
+            st.text("0123456789.-+eE ", max_size=7),
+            st.sampled_from(["True", "False", "0", "", "e"]),
+        )
+    ),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_one_spelling_equals_a_loop(texts: list[str | None], cut: int, encoded: bool) -> None:
+    array = pa.array(texts, pa.large_string())[cut:]
+    expected = [None if text is None else spelling(text) for text in texts[cut:]]
+    assert canonical(array).to_pylist() == expected
+    tokens = tokens_of(array.dictionary_encode() if encoded else array, HERE)
+    assert each(tokens) == each(tokens.distinct()) == expected
+    text, counts = tokens.counted()
+    found: Counter[str] = Counter()
+    for token, count in zip(text.to_pylist(), counts.tolist(), strict=True):
+        found[token] += count
+    assert found == Counter(value for value in expected if value is not None)
+
+
+def spelling(text: str) -> str:
+    """The rule in words: a whole number with a zero fraction, or a truth value."""
+    if text in ("True", "False"):
+        return text.lower()
+    whole, point, fraction = text.partition(".")
+    zeros = bool(point and fraction) and set(fraction) == {"0"}
+    if zeros and (whole == "-0" or (whole.lstrip("-").isdecimal() and str(int(whole)) == whole)):
+        return str(int(whole))
+    return text
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_moment_is_one_token_in_every_unit(unit: str) -> None:
+    moments = [dt.datetime(2024, 1, 2, 3, 4, 5), None, dt.datetime(2024, 1, 2)]
+    expected = ["2024-01-02T03:04:05", None, "2024-01-02T00:00:00"]
+    assert written(moments, pa.timestamp(unit)) == expected
+    aware = [None if each is None else each.replace(tzinfo=dt.UTC) for each in moments]
+    in_utc = [None if each is None else each + "Z" for each in expected]
+    assert written(aware, pa.timestamp(unit, "UTC")) == in_utc
+    clock = {"s": pa.time32, "ms": pa.time32, "us": pa.time64, "ns": pa.time64}[unit]
+    assert written([dt.time(1, 2, 3)], clock(unit)) == ["01:02:03"]
+    assert written([dt.date(2024, 1, 2)]) == ["2024-01-02"]  # a day is not its first moment
+
+
+def test_run_ends_are_decoded() -> None:
+    values = pa.array(["1.0", None, "b"])
+    for distinct in (values, values.dictionary_encode(), pa.array([1.0, None, 2.0])):
+        runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3, 5], pa.int32()), distinct)
+        last = "2" if pa.types.is_floating(distinct.type) else "b"
+        assert each(tokens_of(runs, HERE)) == ["1", "1", None, last, last]
+        assert each(tokens_of(runs[1:4], HERE)) == ["1", None, last]
 
 
 @pytest.mark.parametrize("index", [pa.int8(), pa.uint8(), pa.int64()])

@@ -40,7 +40,7 @@ def ids(words: Vocabulary, values: list[Any], kind: pa.DataType | None = None) -
 
 
 def plain(words: Vocabulary) -> dict[str, Any]:
-    return {k: v if isinstance(v, bool) else v.to_pylist() for k, v in words.payload().items()}
+    return {name: values.to_pylist() for name, values in words.payload().items()}
 
 
 @settings(max_examples=100, deadline=None)
@@ -125,21 +125,72 @@ def test_an_unseen_token_never_gets_the_id_of_a_real_one(
     assert words.size == 1 + buckets + len(known)
 
 
-def test_numbers_match_text_that_is_the_same_number() -> None:
-    words = learned(VocabularyOptions(), [1, 2, 3], [2.5])
-    assert words.numeric
-    assert plain(words)["tokens"] == ["1", "2", "2.5", "3"]
-    asked = ["2", "2.0", " 2.50 ", "3e0", "two", None, "4"]
-    assert ids(words, asked) == [3, 3, 4, 5, 1, 1, 1]
-    assert ids(words, [2.0, 2.5, 4.0]) == [3, 4, 1]
+def test_numbers_and_text_match_by_their_token() -> None:
+    asked = ["2", "2.0", " 2.50 ", "2.5", "3e0", "two", None, "4", "3.00"]
+    for pieces in (([1, 2, 3], [2.5]), (["1.0", "2", "3.0"], ["2.5"]), ([1.0, 2.5], ["2", "3"])):
+        words = learned(VocabularyOptions(), *pieces)
+        assert plain(words)["tokens"] == ["1", "2", "2.5", "3"]
+        for values in (pa.array(asked), pa.array(asked).dictionary_encode()):
+            found = words.ids(tokens_of(values, HERE)).tolist()
+            assert found == [3, 3, 1, 4, 1, 1, 1, 1, 5]
+        assert ids(words, [2.0, 2.5, 4.0]) == [3, 4, 1]
+        assert ids(words, [2, 3]) == [3, 5]
 
 
-def test_text_matches_numbers_by_their_token_only() -> None:
-    words = learned(VocabularyOptions(), ["1", "2.0"])
-    assert not words.numeric
-    assert ids(words, [1, 2]) == [2, 1]
-    assert ids(words, [1.0, 2.0]) == [2, 1]
-    assert ids(words, ["1.0", "2.0"]) == [1, 3]
+def test_truth_values_match_their_text() -> None:
+    for piece in ([True, False], ["True", "False"], ["true", "false"]):
+        words = learned(VocabularyOptions(), piece)
+        assert plain(words)["tokens"] == ["false", "true"]
+        for asked in ([True, False], ["True", "False"], ["true", "false"]):
+            assert ids(words, asked) == [3, 2]
+
+
+def test_unknown_text_is_spread_by_its_token() -> None:
+    words = learned(VocabularyOptions(num_unknown=50), ["a"])
+    numbers = list(range(100))
+    expected = ids(words, numbers)
+    assert len(set(expected)) > 20
+    for form in ([f"{each}.0" for each in numbers], [str(each) for each in numbers]):
+        assert ids(words, form) == expected
+        assert words.ids(tokens_of(pa.array(form).dictionary_encode(), HERE)).tolist() == expected
+
+
+VALUES = st.one_of(
+    st.integers(-3, 12), st.floats(-3, 3), st.booleans(), st.sampled_from(["a", "007", "1.10", ""])
+)
+
+
+def forms(value: Any) -> list[Any]:
+    """A value in the types and spellings that are the same token."""
+    if isinstance(value, bool):
+        return [value, str(value), str(value).lower()]
+    if isinstance(value, (int, float)) and value == int(value):
+        return [int(value), float(value), str(int(value)), f"{int(value)}.0", f"{int(value)}.000"]
+    return [value, repr(value)] if isinstance(value, float) else [value]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(VALUES, max_size=8), st.lists(VALUES, max_size=8), st.randoms(), st.booleans())
+def test_extending_changes_no_value_that_was_known(
+    first: list[Any], second: list[Any], random: Any, large: bool
+) -> None:
+    def pieces(values: list[Any]) -> list[list[Any]]:
+        return [[random.choice(forms(value))] for value in values]
+
+    old = learned(VocabularyOptions(num_unknown=3), *pieces(first))
+    new = old.extended(counted(*pieces(second)))
+    small = vocabulary._SMALL
+    vocabulary._SMALL = 0 if large else small
+    try:
+        for value in first + second:
+            before = {ids(old, [form])[0] for form in forms(value)}
+            after = {ids(new, [form])[0] for form in forms(value)}
+            assert len(before) == len(after) == 1
+            assert min(after) >= new.first_id
+            if min(before) >= old.first_id:
+                assert after == before
+    finally:
+        vocabulary._SMALL = small
 
 
 @pytest.fixture
@@ -149,7 +200,7 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("indexed")
 def test_a_large_vocabulary_finds_the_same() -> None:
-    test_numbers_match_text_that_is_the_same_number()
+    test_numbers_and_text_match_by_their_token()
     test_an_unseen_token_never_gets_the_id_of_a_real_one()
     known = [str(n) for n in range(0, 60_000, 2)]
     words = learned(VocabularyOptions(), known)
