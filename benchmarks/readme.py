@@ -106,7 +106,7 @@ def memory() -> str:
     few, many = (f"{int(each.split()[0]):,}" for each in (few, many))
     return (
         f"Peak memory of a process that trains a DeepFM on a stream: {small / 2**20:,.0f} MiB on "
-        f"{few} rows, {large / 2**20:,.0f} MiB on {many}."
+        f"{few} rows, {large / 2**20:,.0f} MiB on {many} (`make bench BENCH=stream`)."
     )
 
 

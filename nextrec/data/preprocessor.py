@@ -153,8 +153,8 @@ class DataProcessor(ColumnDescriptions, FeatureSpecMixin):
         """Replace the described columns by what models take; all others are carried along.
 
         * Data in memory gives a dict of arrays, or with ``return_dict=False`` a frame of the kind
-          that was given (pandas for a dict). With ``output_path`` it is also written: to that file,
-          or as ``transformed_data.parquet`` into that folder.
+          that was given (pandas for a dict, a DataFrame for a lazy one). With ``output_path`` it is
+          also written: to that file, or as ``transformed_data.parquet`` into that folder.
         * Paths give files: ``part-*.parquet`` and the manifest ``_SUCCESS`` in the folder
           ``output_path`` (default: ``<name>_preprocessed`` beside the data), all there or none.
           Returned are the paths of the parts.

@@ -51,7 +51,8 @@ class ColumnDescriptions:
 
         Args:
             name: the output column.
-            scaler: ``standard, minmax, robust, maxabs, log, quantile, none``.
+            scaler: ``standard, minmax, robust, maxabs, log, quantile, quantile_normal, none``.
+                ``log`` is that of ``1 + x``, and takes negative numbers for 0.
             fill_na: what missing values become before scaling: a number, ``mean`` (default),
                 ``median``, ``min`` or ``max`` of the fitted values.
             column: the input column; default ``name``.
@@ -70,7 +71,12 @@ class ColumnDescriptions:
         column: str | None = None,
         missing: Missing = "fill",
     ) -> None:
-        """A column of numbers as ids of intervals; a missing value is the unknown id."""
+        """A column of numbers as ids of intervals; a missing value is the unknown id.
+
+        Args:
+            edges: of ``method="edges"``: one more than there are intervals. Values beyond the outer
+                ones fall into the first and the last interval.
+        """
         self._add(Bucketize(name, column, method, num_buckets, edges, missing))
 
     def add_missing_indicator(self, name: str, column: str) -> None:

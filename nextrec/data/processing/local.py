@@ -145,6 +145,18 @@ def transformed(
         yield table
 
 
+def _refuse_input(data: Any, path: Path) -> None:
+    """Refuse an output that would replace the very files that are read."""
+    output = os.path.realpath(path)
+    paths = [data] if isinstance(data, (str, os.PathLike)) else data
+    for each in paths if isinstance(paths, (list, tuple)) else ():
+        text = os.path.expanduser(os.fspath(each))
+        place = os.path.realpath(text)
+        if not URL.match(text) and (place == output or place.startswith(output + os.sep)):
+            must_be = f"another folder than that of the data, {text!r}"
+            raise ConfigError(invalid("transform", "output_path", must_be, str(path)))
+
+
 def output_folder(data: Any, output_path: str | os.PathLike[str] | None) -> Path:
     """Where the parts go: ``output_path``, by default a folder beside the data."""
     if output_path is not None:
@@ -152,6 +164,7 @@ def output_folder(data: Any, output_path: str | os.PathLike[str] | None) -> Path
         if path.suffix in (".csv", ".parquet"):
             must_be = "a folder for the parts: the data is files"
             raise ConfigError(invalid("transform", "output_path", must_be, str(output_path)))
+        _refuse_input(data, path)
         return path
     if isinstance(data, Source):
         must_be = "given for a source that was opened before"

@@ -1,7 +1,8 @@
 """The formulas that scale a column of numbers, and what each has to know of the column.
 
 scikit-learn's ``StandardScaler``, ``MinMaxScaler``, ``RobustScaler``, ``MaxAbsScaler`` and
-``QuantileTransformer`` give the same numbers. A constant column is divided by 1.
+``QuantileTransformer`` (without its subsampling) give the same numbers. A constant column is
+divided by 1; scikit-learn also takes a spread near the rounding error for constant.
 
 Letters: N rows, P points of a distribution.
 """

@@ -656,3 +656,11 @@ def test_impossible_paths_are_told(tmp_path):
     for path in ("x" * 5000, "nul\0byte"):
         with pytest.raises(CheckpointError):
             DataProcessor.load(path)
+
+
+def test_the_input_is_never_the_output(files):
+    _, folder, _ = files
+    processor = everything().fit(folder)
+    with pytest.raises(ConfigError, match="another folder"):
+        processor.transform(folder, output_path=folder)
+    assert len(list(folder.iterdir())) == 2
