@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# CI draws the same examples for the same code; everywhere else they are new in every run.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 # One thread, before torch or polars read it: workers share the cores already, and the small batches
 # of tests are slower with more.
