@@ -117,7 +117,9 @@ class Recipe:
             make = transform.apply_to_fitted if fitted else transform.apply
             output = make(columns, first_row)
             outputs[name] = output.values
-            missing = missing_rows(columns[:1], transform.as_written)
+            # Only of a sequence the output does not tell it: looking costs a pass over the column.
+            lists = transform.role == "sequence"
+            missing = missing_rows(columns[:1], transform.as_written) if lists else output.missing
             rates.add(name, rate_of(transform, output, table.num_rows, missing))
         return outputs, rates
 
