@@ -3,7 +3,9 @@
 * ``NextRecError``
 
   * ``ConfigError`` (also ``ValueError``): a parameter or a YAML key is wrong.
-  * ``FeatureError`` (also ``ValueError``): feature definitions contradict each other.
+
+    * ``FeatureError``: feature definitions contradict each other or the model that takes them.
+
   * ``DataError`` (also ``ValueError``): a column or a batch does not fit the features.
   * ``NotFittedError``: transform or predict before fit.
   * ``CheckpointError``: a saved run or bundle can't be read.
@@ -25,7 +27,7 @@ class ConfigError(NextRecError, ValueError):
     """A parameter is wrong. The message lists every problem that was found at once."""
 
 
-class FeatureError(NextRecError, ValueError):
+class FeatureError(ConfigError):
     """Feature definitions contradict each other or the model that takes them."""
 
 

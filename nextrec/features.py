@@ -347,11 +347,22 @@ class FeatureSet:
         """The features that are one vector each: sparse, sequence, dense with a learned map."""
         return (*self.embedded, *(f for f in self.dense if f.use_embedding))
 
-    def field_width(self, owner: str) -> int:
-        """The width that all fields share, or an error naming two that differ."""
+    def field_width(self, owner: str, at_least: int = 1) -> int:
+        """The width that all fields share.
+
+        Raises:
+            FeatureError: two fields differ in width, or there are fewer than ``at_least``; the
+                message names them.
+        """
         fields = self.fields
         if not fields:
             raise FeatureError(f"{owner} needs at least one sparse or sequence feature.")
+        if len(fields) < at_least:
+            found = ", ".join(repr(f.name) for f in fields)
+            raise FeatureError(
+                f"{owner} needs at least {at_least} fields (sparse or sequence features, or dense "
+                f"ones with a learned map); got {found}."
+            )
         first = fields[0]
         for other in fields[1:]:
             if other.width != first.width:
@@ -360,6 +371,29 @@ class FeatureSet:
                     f"{other.name!r} has {other.width}."
                 )
         return first.width
+
+    def as_fields(self, owner: str, at_least: int = 1) -> FeatureSet:
+        """The same features, all of them fields of one width: raw dense values get a learned map.
+
+        For models whose interactions need every feature as a vector.
+
+        Raises:
+            FeatureError: as :meth:`field_width`, counting the dense features.
+
+        >>> item = SparseFeature("item", vocab_size=100, embedding_dim=8)
+        >>> FeatureSet([DenseFeature("price")], [item]).as_fields("AutoInt").width
+        16
+        """
+        mapped = [f.width for f in self.fields]
+        width = mapped[0] if mapped else self.field_width(owner)
+        every = FeatureSet.of(
+            f
+            if not isinstance(f, DenseFeature) or f.use_embedding
+            else dataclasses.replace(f, embedding_dim=width, use_embedding=True)
+            for f in self
+        )
+        every.field_width(owner, at_least)
+        return every
 
     def slices(self) -> dict[str, slice]:
         """Where each feature lies in the flat vector."""

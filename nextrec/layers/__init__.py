@@ -5,12 +5,13 @@ from nextrec.layers.attention import AttentionPoolingLayer, MultiHeadSelfAttenti
 from nextrec.layers.cross import CrossLayer, CrossNetMix, CrossNetV2, CrossNetwork
 from nextrec.layers.embedding import EmbeddingLayer, InputMask
 from nextrec.layers.first_order import FirstOrder
-from nextrec.layers.fm import FM, BiLinearInteractionLayer, SENETLayer, pair_products
+from nextrec.layers.fm import FM, BiLinearInteractionLayer, SENETLayer
 from nextrec.layers.gating import ExpertBank, ExpertMixture, mix
 from nextrec.layers.head import PredictionLayer
 from nextrec.layers.init import get_initializer
 from nextrec.layers.linear import LR
 from nextrec.layers.mlp import MLP, BatchNorm1d, get_mlp_output_dim, mlp_from
+from nextrec.layers.pairs import pair_inner_products, pair_positions, pair_products
 from nextrec.layers.pooling import (
     AveragePooling,
     ConcatPooling,
@@ -50,5 +51,7 @@ __all__ = [
     "get_mlp_output_dim",
     "mix",
     "mlp_from",
+    "pair_inner_products",
+    "pair_positions",
     "pair_products",
 ]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid, unknown_option
+from nextrec.layers.pairs import pair_products
 
 BILINEAR_TYPES = ("field_all", "field_each", "field_interaction")
 
@@ -145,20 +146,3 @@ class BiLinearInteractionLayer(nn.Module):
             left = F.linear(x[:, i], matrices.flatten(0, 1))  # (B, n * D)
             products.append(left.unflatten(1, (-1, self.out_features)) * x[:, i + 1 :])
         return torch.cat(products, 1)
-
-
-def pair_products(left: Tensor, right: Tensor) -> Tensor:
-    """Products ``left_i * right_j`` of all pairs ``i < j``.
-
-    One slice a left field. Gathering the P left and the P right vectors by index looks more
-    vectorised and takes two to three times as long on a CPU: it copies both sides, and its
-    backward pass scatters them.
-
-    Shape: ``(B, F - 1 or more, D)``, ``(B, F, D)`` -> ``(B, P, D)``.
-
-    >>> x = torch.tensor([[[1.0], [2.0], [5.0]]])
-    >>> pair_products(x, x).squeeze()
-    tensor([ 2.,  5., 10.])
-    """
-    fields = right.shape[1]
-    return torch.cat([left[:, i : i + 1] * right[:, i + 1 :] for i in range(fields - 1)], 1)

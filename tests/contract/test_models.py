@@ -29,6 +29,17 @@ def test_logits_are_finite_and_one_a_target(case: Case) -> None:
         assert torch.isfinite(logits).all()
 
 
+def test_takes_several_targets(case: Case) -> None:
+    if case.multi_task:
+        pytest.skip("its targets are part of its structure")
+    model = case.build(target=["click", "buy"], task=["binary", "multiclass"], num_classes=3)
+    logits = model.logits(tensors(ROWS))
+    assert logits.shape == (ROWS, 4)
+    outputs = model.training_outputs(tensors(ROWS))
+    labels = torch.zeros(ROWS, 2)
+    model.objective(outputs, labels).backward()
+
+
 def test_predictions_are_probabilities(case: Case) -> None:
     model = case.build().eval()
     predictions = model(tensors(ROWS))

@@ -8,10 +8,10 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from nextrec.errors import FeatureError, invalid
 from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFeature
 from nextrec.layers.attention import AttentionPoolingLayer
 from nextrec.layers.embedding import EmbeddingLayer
+from nextrec.layers.history import candidate_map, find_pairs
 from nextrec.layers.mlp import mlp_from
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
@@ -74,12 +74,7 @@ class DIN(BaseModel):
             for width in widths
         )
         # Only the attention compares the two, so only there their widths must agree.
-        self.candidate_maps = nn.ModuleList(
-            nn.Identity()
-            if candidate.width == width
-            else nn.Linear(candidate.width, width, bias=False)
-            for (_, candidate), width in zip(self.pairs, widths, strict=True)
-        )
+        self.candidate_maps = nn.ModuleList(candidate_map(*pair) for pair in self.pairs)
         behaviors = {behavior.name for behavior, _ in self.pairs}
         self.rest = FeatureSet.of(f for f in self.features if f.name not in behaviors)
         self.mlp = mlp_from(
@@ -99,62 +94,3 @@ class DIN(BaseModel):
             query = project(self.embedding.lookup(x, candidate))  # (B, D)
             parts.append(attention(query, keys, mask=mask))  # (B, D)
         return self.mlp(torch.cat(parts, dim=1))
-
-
-Pair = tuple[SequenceFeature, SparseFeature]
-
-
-def find_pairs(
-    features: FeatureSet,
-    behavior: str | Sequence[str] | None,
-    candidate: str | Sequence[str] | None,
-    owner: str,
-) -> list[Pair]:
-    """Histories with their candidates: as named, else by shared tables.
-
-    Raises:
-        FeatureError: a name is of another kind, a history has no candidate or several, or there
-            is no pair at all.
-    """
-    behaviors = _named(features, behavior, SequenceFeature, owner, "behavior_feature_name")
-    candidates = _named(features, candidate, SparseFeature, owner, "candidate_feature_name")
-    if candidates and behaviors and len(candidates) != len(behaviors):
-        must_be = f"one candidate a history ({[each.name for each in behaviors]})"
-        raise FeatureError(invalid(owner, "candidate_feature_name", must_be, candidate))
-    if candidates and behaviors:
-        return list(zip(behaviors, candidates, strict=True))
-    pairs = []
-    for sequence in behaviors or features.sequence:
-        sharing = [f for f in features.sharing(sequence) if isinstance(f, SparseFeature)]
-        if candidates:
-            sharing = [f for f in sharing if f in candidates]
-        if len(sharing) > 1 or (behaviors and not sharing):
-            found = ", ".join(repr(f.name) for f in sharing) or "none"
-            raise FeatureError(
-                f"{owner}: the history {sequence.name!r} needs one candidate among the sparse "
-                f"features that share its table (found: {found}); name it by "
-                "`behavior_feature_name` and `candidate_feature_name`."
-            )
-        pairs += [(sequence, each) for each in sharing]
-    unused = [each.name for each in candidates if each not in [pair[1] for pair in pairs]]
-    if unused:
-        must_be = "names of sparse features that share a history's table"
-        raise FeatureError(invalid(owner, "candidate_feature_name", must_be, unused))
-    if not pairs:
-        raise FeatureError(
-            f"{owner} needs a history and its candidate: a sequence and a sparse feature with one "
-            "`embedding_name`, or both named by `behavior_feature_name` and "
-            "`candidate_feature_name`."
-        )
-    return pairs
-
-
-def _named(
-    features: FeatureSet, names: str | Sequence[str] | None, kind: type, owner: str, parameter: str
-) -> list[Any]:
-    chosen = [names] if isinstance(names, str) else list(names or ())
-    for name in chosen:
-        if not isinstance(features[name], kind):
-            must_be = f"names of {kind.kind} features"  # type: ignore[attr-defined]
-            raise FeatureError(invalid(owner, parameter, must_be, name))
-    return [features[name] for name in chosen]

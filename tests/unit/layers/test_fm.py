@@ -12,7 +12,6 @@ from nextrec.layers.fm import (
     FM,
     BiLinearInteractionLayer,
     SENETLayer,
-    pair_products,
 )
 
 
@@ -63,13 +62,6 @@ def test_bilinear_refuses_what_it_does_not_know():
         BiLinearInteractionLayer(3, 5, "field_eac")
     with pytest.raises(ConfigError, match="num_fields"):
         BiLinearInteractionLayer(3, 1)
-
-
-def test_pair_products_are_in_the_order_of_combinations():
-    left, right = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
-    expected = [left[:, i] * right[:, j] for i, j in combinations(range(4), 2)]
-    assert torch.equal(pair_products(left, right), torch.stack(expected, 1))
-    assert torch.equal(pair_products(left[:, :3], right), torch.stack(expected, 1))
 
 
 def test_every_matrix_gets_a_gradient():
