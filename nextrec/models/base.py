@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from nextrec.errors import ConfigError, FeatureError, invalid
+from nextrec.errors import ConfigError, FeatureError, invalid, unknown_option
 from nextrec.features import (
     DenseFeature,
     FeatureSet,
@@ -97,6 +97,7 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         early_stop_patience: int = 20,
         session_id: str | None = None,
         *,
+        embedding_reg_scope: Literal["batch", "table"] = "batch",
         num_classes: int | Sequence[int] | None = None,
         seed: int | None = None,
         **options: Any,
@@ -127,6 +128,12 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         self.embedding_l2_reg = _strength(self, "embedding_l2_reg", embedding_l2_reg)
         self.dense_l1_reg = _strength(self, "dense_l1_reg", dense_l1_reg)
         self.dense_l2_reg = _strength(self, "dense_l2_reg", dense_l2_reg)
+        if embedding_reg_scope not in ("batch", "table"):
+            scopes = ("batch", "table")
+            raise ConfigError(
+                unknown_option(self.model_name, "embedding_reg_scope", scopes, embedding_reg_scope)
+            )
+        self.embedding_reg_scope = embedding_reg_scope
         leaking = [name for name in targets if name in self.features]
         if leaking:
             raise FeatureError(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
-from nextrec.errors import ConfigError, unknown_option
+from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.layers.tables import EmbeddingTables, Storage
 from nextrec.optim import (
     OPTIMIZERS,
     SCHEDULERS,
+    HybridOptimizer,
     RowTable,
     SchedulerHandle,
+    WholeTable,
     build_optimizer,
     build_scheduler,
     group_parameters,
@@ -70,6 +73,10 @@ class Compiled:
                 for name in ("l1_reg", "l2_reg")
                 if getattr(feature, name)
             ]
+        by_row = ("lazy_adam", "rowwise_adagrad")
+        if model.embedding_reg_scope == "table" and self.optimizer in by_row:
+            must_be = f"'batch' with `optimizer` {self.optimizer!r}, which knows no whole tables"
+            raise ConfigError(invalid(model.model_name, "embedding_reg_scope", must_be, "table"))
         if not isinstance(self.optimizer, str) and asked:
             raise ConfigError(
                 f"compile: `{asked[0]}` needs an optimizer given by name; with an optimizer of "
@@ -79,10 +86,14 @@ class Compiled:
     def build(self, model: BaseModel) -> torch.optim.Optimizer:
         """The optimizer, the same one until ``compile`` is called again."""
         if self.instance is None:
-            if isinstance(self.optimizer, str):
+            whole = _whole_tables(model) if model.embedding_reg_scope == "table" else []
+            if isinstance(self.optimizer, str) and not whole:
                 self.row_tables = row_tables_of(model)
             tables = [table for _, table in self.row_tables]
-            groups = group_parameters(model, exclude=[table.weight for table in tables])
+            apart = [*(table.weight for table in tables), *(table.weight for table in whole)]
+            groups = group_parameters(model, exclude=apart)
+            if whole:
+                groups = {"embedding": [table.weight for table in whole], **groups}
             self.instance = build_optimizer(
                 self.optimizer,
                 self.optimizer_params or {},
@@ -90,6 +101,8 @@ class Compiled:
                 row_tables=tables,
                 owner="compile",
             )
+            if isinstance(self.instance, HybridOptimizer):
+                self.instance.whole_tables = whole
             _refuse_stranger(self.instance, model)
         return self.instance
 
@@ -141,16 +154,27 @@ def _refuse_stranger(optimizer: torch.optim.Optimizer, model: BaseModel) -> None
 def row_tables_of(model: BaseModel) -> list[tuple[Storage, RowTable]]:
     """A row table for each trained storage of the model."""
     pairs = []
-    for module in model.modules():
-        if not isinstance(module, EmbeddingTables):
-            continue
-        for storage in module.storages.values():
-            weight = module.weight(storage)
-            if not weight.requires_grad:
-                continue
-            padding = torch.tensor(storage.padding_rows, dtype=torch.long, device=weight.device)
-            pairs.append((storage, RowTable(weight, padding, _penalties(model, storage))))
+    for storage, weight in _trained(model):
+        padding = torch.tensor(storage.padding_rows, dtype=torch.long, device=weight.device)
+        pairs.append((storage, RowTable(weight, padding, _penalties(model, storage))))
     return pairs
+
+
+def _whole_tables(model: BaseModel) -> list[WholeTable]:
+    """Each trained storage with the penalties of all its rows; none when nothing is penalised."""
+    tables = [
+        WholeTable(weight, tuple(_penalties(model, storage))) for storage, weight in _trained(model)
+    ]
+    return tables if any(table.penalties for table in tables) else []
+
+
+def _trained(model: BaseModel) -> Iterator[tuple[Storage, nn.Parameter]]:
+    for module in model.modules():
+        if isinstance(module, EmbeddingTables):
+            for storage in module.storages.values():
+                weight = module.weight(storage)
+                if weight.requires_grad:
+                    yield storage, weight
 
 
 def _penalties(model: BaseModel, storage: Storage) -> list[tuple[int, int, float, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import nn
@@ -41,6 +41,10 @@ class ModelOptions(CompileOptions, total=False):
     embedding_l1_reg: float
     """L1 of the rows that a batch looks up."""
     embedding_l2_reg: float
+    embedding_reg_scope: Literal["batch", "table"]
+    """Penalised in a step: the rows that its batch looks up, or every row of every table. ``table``
+    (the penalty of most papers' code) trains the tables with dense gradients, so a step costs what
+    the vocabulary does. Default ``batch``."""
     dense_l1_reg: float
     """L1 of the weights of linear maps; never of biases and norms."""
     dense_l2_reg: float

@@ -18,7 +18,7 @@ legacy              0.3.1's ``get_optimizer`` and ``get_scheduler``
 
 from nextrec.optim.build import build_optimizer
 from nextrec.optim.groups import GROUPS, group_parameters
-from nextrec.optim.hybrid import HybridOptimizer, clip_grads_
+from nextrec.optim.hybrid import HybridOptimizer, WholeTable, clip_grads_
 from nextrec.optim.legacy import get_optimizer, get_scheduler
 from nextrec.optim.options import OPTIMIZERS, OptimizerSpec
 from nextrec.optim.row_table import RowTable
@@ -36,6 +36,7 @@ __all__ = [
     "RowOptimizer",
     "RowTable",
     "SchedulerHandle",
+    "WholeTable",
     "build_optimizer",
     "build_scheduler",
     "clip_grads_",

@@ -6,7 +6,8 @@ from, so that schedulers of ``torch.optim.lr_scheduler`` act on all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nextrec.errors import CheckpointError, ConfigError
+from nextrec.optim.row_table import Penalty
 from nextrec.optim.rowwise import RowOptimizer
+
+
+@dataclass(frozen=True)
+class WholeTable:
+    """A table that trains with dense gradients, all of its rows penalised in every step."""
+
+    weight: nn.Parameter
+    penalties: tuple[Penalty, ...] = ()
+    """``(start, stop, l1, l2)`` of ranges of rows, as in :class:`RowTable`."""
+
+    def penalise(self) -> None:
+        """Add the penalties' gradient to the weight's."""
+        if self.weight.grad is None:  # no feature of this step's graph read it
+            self.weight.grad = torch.zeros_like(self.weight)
+        for start, stop, l1, l2 in self.penalties:
+            grad, rows = self.weight.grad[start:stop], self.weight[start:stop]
+            grad.add_(rows, alpha=2 * l2)
+            if l1:
+                grad.add_(rows.sign(), alpha=l1)
 
 
 class HybridOptimizer(Optimizer):
@@ -46,6 +67,7 @@ class HybridOptimizer(Optimizer):
         self.name = name
         self.dense = dense
         self.rows = rows
+        self.whole_tables: Sequence[WholeTable] = ()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Only the constructor adds groups: a group must belong to one of the halves."""
@@ -65,8 +87,13 @@ class HybridOptimizer(Optimizer):
     def add_penalties(self, l1: float, l2: float) -> None:
         """Add the gradient of ``l1 * sum|w| + l2 * sum w^2`` of the group ``dense``.
 
-        Tables have their own penalties, of the rows looked up.
+        Tables have their own penalties: in row mode of the rows looked up, which the step adds;
+        else of all their rows, which are added here.
         """
+        for table in self.whole_tables:
+            table.penalise()
+        if not (l1 or l2):
+            return
         for weight in self._group("dense"):
             if weight.grad is not None:
                 weight.grad.add_(weight, alpha=2 * l2).add_(weight.sign(), alpha=l1)

@@ -232,8 +232,7 @@ class Trainer:
         """Add the dense penalties and limit the global norm of all gradients."""
         options = self.options
         if isinstance(self.optimizer, HybridOptimizer):
-            if options.dense_l1 or options.dense_l2:
-                self.optimizer.add_penalties(options.dense_l1, options.dense_l2)
+            self.optimizer.add_penalties(options.dense_l1, options.dense_l2)
             if options.max_grad_norm is not None:
                 self.optimizer.clip_grad_norm_(options.max_grad_norm)
         elif options.max_grad_norm is not None:

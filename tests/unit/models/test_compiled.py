@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -148,3 +149,48 @@ def test_unknown_names_are_refused_at_once() -> None:
         model(optimizer="rmspop")
     with pytest.raises(ConfigError, match="Did you mean 'plateau'"):
         model(scheduler="platau")
+
+
+def test_whole_tables_are_penalised_as_by_a_loss_of_one_s_own() -> None:
+    """Two steps of Adam on loss + l1 sum|E| + l2 sum E^2, against torch's."""
+    options = {"embedding_l1_reg": 0.01, "embedding_l2_reg": 0.1, "embedding_reg_scope": "table"}
+    ours, own = model(**options), model()
+    data = {name: values.numpy() for name, values in X.items()} | {"label": np.array([1.0, 0.0])}
+    settings = {"epochs": 2, "batch_size": 2, "shuffle": False, "max_grad_norm": None}
+    ours.fit(data, **settings, seed=0, report=False, checkpoint=False)
+    tables = {name: p for name, p in own.named_parameters() if "width_" in name and p.requires_grad}
+    first = {name: p.detach().clone() for name, p in tables.items()}
+    optimizer = torch.optim.Adam(own.parameters(), lr=1e-3)
+    own.train()
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = own.objective(own.logits(X), torch.tensor([[1.0], [0.0]]))
+        for weight in tables.values():
+            loss = loss + 0.01 * weight.abs().sum() + 0.1 * weight.square().sum()
+        user = own.embedding.embed_dict.width_4[:9], own.linear.weights.embed_dict.width_1[:9]
+        loss = loss + sum(0.5 * rows.square().sum() for rows in user)  # the feature's own
+        loss.backward()
+        optimizer.step()
+    fitted = dict(ours.named_parameters())
+    for name, weight in tables.items():
+        torch.testing.assert_close(fitted[name], weight, rtol=1e-4, atol=1e-6)
+        padding = 9  # of the histories
+        untouched = [row for row in range(len(weight)) if row != padding]
+        assert (fitted[name][untouched] != first[name][untouched]).any(1).all()
+
+
+def test_whole_tables_are_a_group_of_their_own() -> None:
+    built = model(embedding_l2_reg=0.1, embedding_reg_scope="table")
+    groups = built.compiled.build(built).param_groups
+    assert [group["name"] for group in groups] == ["embedding", "dense", "bias_norm"]
+    plain = model(nextrec.DCN, embedding_reg_scope="table", optimizer="adam")
+    plain.compiled.build(plain)
+    assert plain.compiled.row_tables == []  # a feature's own l2_reg counts too
+
+
+@pytest.mark.parametrize("optimizer", ["lazy_adam", "rowwise_adagrad"])
+def test_optimizers_of_rows_know_no_whole_tables(optimizer: str) -> None:
+    with pytest.raises(ConfigError, match="`embedding_reg_scope` must be 'batch' with"):
+        model(embedding_l2_reg=0.1, embedding_reg_scope="table", optimizer=optimizer)
+    with pytest.raises(ConfigError, match="Did you mean 'table'"):
+        model(embedding_reg_scope="tables")
