@@ -19,10 +19,22 @@ from pathlib import Path
 from typing import Any
 
 METRICS = ("auc", "logloss")
+"""What the tables show; `run` tells all metrics of a config."""
 
 
-def run(config: Path, data: Mapping[str, Path], seed: int, sets: Mapping[str, Any]) -> dict:
-    """Metrics of the best epoch on validation and test data, epochs and seconds."""
+def run(
+    config: Path,
+    data: Mapping[str, Path],
+    seed: int,
+    sets: Mapping[str, Any],
+    groups: str | None = None,
+) -> dict:
+    """Metrics of the best epoch on validation and test data, epochs and seconds.
+
+    Args:
+        sets: other values of the config by path.
+        groups: column of the users of GAUC.
+    """
     with tempfile.TemporaryDirectory() as folder:
         values = {f"data.{part}": str(path) for part, path in data.items()}
         values |= {"fit.seed": seed, **sets}
@@ -52,17 +64,21 @@ def run(config: Path, data: Mapping[str, Path], seed: int, sets: Mapping[str, An
         }
 
 
-def measure(session: Path, test: Path) -> dict:
+def measure(session: Path, test: Path, groups: str | None) -> dict:
+    """Test metrics of a session's model, and what its epochs say."""
     import nextrec
 
     epochs = [json.loads(line) for line in (session / "metrics.jsonl").read_text().splitlines()]
     epochs = [record for record in epochs if "valid_loss" in record]
     best = max(epochs, key=lambda record: record["auc"])
     model = nextrec.load(session / "bundle")
-    scores = model.evaluate(str(test), metrics=list(METRICS), batch_size=10_000)
+    metrics = [name for name in ("auc", "gauc", "logloss") if name in best]
+    scores = model.evaluate(
+        str(test), metrics=metrics, batch_size=8192, user_id_column=groups or "user_id"
+    )
     return {
-        **{name: scores[name] for name in METRICS},
-        **{f"valid_{name}": best[name] for name in METRICS},
+        **{name: scores[name] for name in metrics},
+        **{f"valid_{name}": best[name] for name in metrics},
         "best_epoch": best["epoch"],
         "epochs": len(epochs),
         "rows_per_second": round(statistics.median(e["rows_per_second"] for e in epochs)),
@@ -90,8 +106,16 @@ class Results:
         """Mean and standard deviation over the seeds of each metric."""
         runs = self.content["runs"][name]
         values: dict[str, float] = {"seeds": len(runs)}
-        for metric in METRICS:
+        for metric in (m for m in ("auc", "gauc", "logloss") if m in runs[0]):
             column = [each[metric] for each in runs]
             values[metric] = statistics.mean(column)
             values[f"{metric}_std"] = statistics.pstdev(column)
         return values
+
+    def show(self, name: str) -> None:
+        """One line of the table: ours, and what was published."""
+        ours, theirs = self.summary(name), self.content.get("published", {}).get(name)
+        metrics = [key for key in ours if key != "seeds" and not key.endswith("_std")]
+        told = "  ".join(f"{m} {ours[m]:.5f} +- {ours[f'{m}_std']:.5f}" for m in metrics)
+        beside = "" if theirs is None else "  published " + " ".join(map(str, theirs.values()))
+        print(f"{name:<16}{ours['seeds']} seeds  {told}{beside}", flush=True)

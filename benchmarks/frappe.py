@@ -75,13 +75,7 @@ def main() -> None:
                 if not results.has(key, seed):
                     sets = {"fit.precision": options.precision}
                     results.add(key, run(CONFIGS / f"{name}.yaml", data, seed, sets))
-            show(key, results.summary(key), PUBLISHED.get(name))
-
-
-def show(name: str, ours: dict[str, float], published: tuple[float, float] | None) -> None:
-    told = "  ".join(f"{m} {ours[m]:.5f} +- {ours[f'{m}_std']:.5f}" for m in METRICS)
-    theirs = "" if published is None else f"  published {published[0]:.5f} {published[1]:.5f}"
-    print(f"{name:<16}{ours['seeds']} seeds  {told}{theirs}", flush=True)
+            results.show(key)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from nextrec.features import (
     SparseFeature,
 )
 from nextrec.layers.head import PredictionLayer
+from nextrec.layers.init import get_initializer
 from nextrec.loss import Objective
 from nextrec.metrics import MetricValues
 from nextrec.models import bundle, compiled, legacy_loop, prediction, runs
@@ -98,6 +99,7 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         session_id: str | None = None,
         *,
         embedding_reg_scope: Literal["batch", "table"] = "batch",
+        linear_init: str | None = None,
         num_classes: int | Sequence[int] | None = None,
         seed: int | None = None,
         **options: Any,
@@ -134,6 +136,7 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
                 unknown_option(self.model_name, "embedding_reg_scope", scopes, embedding_reg_scope)
             )
         self.embedding_reg_scope = embedding_reg_scope
+        self._linear_init = None if linear_init is None else get_initializer(linear_init)
         leaking = [name for name in targets if name in self.features]
         if leaking:
             raise FeatureError(
@@ -487,6 +490,15 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         constructors = [signature(cls.__init__).parameters for cls in (type(self), BaseModel)]
         own = [name for names in constructors for name in names if name != "self"]
         return [*dict.fromkeys([*own, *COMPILE_KEYS, *grouped])]
+
+    def _fill_linear_layers(self) -> None:
+        if self._linear_init is None:
+            return
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                self._linear_init(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def _finish_construction(self) -> None:
         self.to(self.device)

@@ -52,6 +52,9 @@ class ModelOptions(CompileOptions, total=False):
     """Epochs without a better monitor before training stops."""
     session_id: str | None
     """Name of the run's folder; made from the time when left out."""
+    linear_init: str | None
+    """Initial weights of linear layers, by a name of ``get_initializer`` such as ``xavier_normal``;
+    their biases are then zero. Default ``None``: as torch does, or as the model's paper says."""
     seed: int | None
     """Seed of the initial weights."""
 

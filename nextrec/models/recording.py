@@ -30,6 +30,7 @@ class Recorded(ABCMeta):
         args, kwargs = _name_positions(cls, args, kwargs)
         with _seeded(kwargs.get("seed")):
             model = super().__call__(*args, **kwargs)
+            model._fill_linear_layers()
         bound = inspect.signature(cls.__init__).bind(model, *args, **kwargs)  # type: ignore[misc]
         arguments = dict(bound.arguments)
         arguments.pop(next(iter(arguments)))  # self

@@ -31,6 +31,12 @@ from nextrec.models.ranking.dcn import DCN
 from nextrec.models.ranking.dcn_v2 import DCNv2
 from nextrec.models.ranking.deepfm import DeepFM
 from nextrec.models.ranking.din import DIN
+from nextrec.models.ranking.dnn import DNN
+
+
+def test_dnn() -> None:
+    model = ready(DNN(**features(), mlp_params={"dims": [5, 4]}))
+    check(model, [mlp(model.mlp, flat(model.embedding, row)) for row in range(ROWS)])
 
 
 def test_deepfm() -> None:

@@ -194,3 +194,14 @@ def test_optimizers_of_rows_know_no_whole_tables(optimizer: str) -> None:
         model(embedding_l2_reg=0.1, embedding_reg_scope="table", optimizer=optimizer)
     with pytest.raises(ConfigError, match="Did you mean 'table'"):
         model(embedding_reg_scope="tables")
+
+
+def test_linear_layers_start_as_they_are_told() -> None:
+    built = model(linear_init="xavier_normal", mlp_params={"dims": [300, 300]})
+    weight, bias = built.mlp.mlp[4].weight, built.mlp.mlp[4].bias
+    assert abs(weight.std().item() * 300**0.5 - 1) < 0.02
+    assert not bias.any()
+    again = model(linear_init="xavier_normal", mlp_params={"dims": [300, 300]})
+    assert torch.equal(again.mlp.mlp[4].weight, weight)
+    with pytest.raises(ConfigError, match="Did you mean 'xavier_normal'"):
+        model(linear_init="xavier_norm")
