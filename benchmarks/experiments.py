@@ -36,7 +36,7 @@ def run(
         groups: column of the users of GAUC.
     """
     with tempfile.TemporaryDirectory() as folder:
-        values = {f"data.{part}": str(path) for part, path in data.items()}
+        values: dict[str, Any] = {f"data.{part}": str(path) for part, path in data.items()}
         values |= {"fit.seed": seed, **sets}
         command = [sys.executable, "-m", "nextrec", "train", str(config), "--session", "run"]
         for key, value in values.items():
@@ -59,7 +59,7 @@ def run(
         seconds = time.perf_counter() - started
         return {
             "seed": seed,
-            **measure(Path(folder, "run"), data["test"]),
+            **measure(Path(folder, "run"), data["test"], groups),
             "seconds": round(seconds, 1),
         }
 
@@ -92,12 +92,14 @@ class Results:
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         self.path = path
         known = json.loads(path.read_text()) if path.exists() else {}
-        self.content = {**facts, "runs": known.get("runs", {})}
+        self.content: dict[str, Any] = {**facts, "runs": known.get("runs", {})}
 
     def has(self, name: str, seed: int) -> bool:
         return any(each["seed"] == seed for each in self.content["runs"].get(name, ()))
 
     def add(self, name: str, result: dict) -> None:
+        if self.path.exists():  # another process may have written meanwhile
+            self.content["runs"] = json.loads(self.path.read_text())["runs"]
         self.content["runs"].setdefault(name, []).append(result)
         self.content["runs"] = dict(sorted(self.content["runs"].items()))
         self.path.write_text(json.dumps(self.content, indent=2) + "\n")

@@ -12,6 +12,7 @@ looked up.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import statistics
@@ -25,6 +26,7 @@ from machine import describe
 import nextrec
 from nextrec.data.datasets import bias_baseline, movielens_small_ctr
 from nextrec.metrics import auc, gauc, logloss
+from nextrec.models.zoo import find_model, load_zoo
 
 METRICS = ["auc", "gauc", "logloss"]
 TOWER = {"dims": [32], "norm": "none"}
@@ -63,12 +65,13 @@ def arguments(name: str, schema) -> dict:
             "pc_sparse_features": [activity],
             "tower_params_list": [{"dims": [32]}],
         }
-    return {**lists, **common, "mlp_params": TOWER}
+    takes = inspect.signature(find_model(name).__init__).parameters
+    return {**lists, **common, **({"mlp_params": TOWER} if "mlp_params" in takes else {})}
 
 
 def run(name: str, seed: int, train, test, schema) -> dict[str, float]:
     def build():
-        return getattr(nextrec, name)(**arguments(name, schema), seed=seed)
+        return find_model(name)(**arguments(name, schema), seed=seed)
 
     settings = {"batch_size": 256, "seed": seed, "report": False, "progress": False, "verbosity": 0}
     tried = build().fit(
@@ -91,29 +94,28 @@ def run(name: str, seed: int, train, test, schema) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--models", nargs="*", default=["DeepFM", "DCN", "DCNv2", "DIN", "ShareBottom", "POSO"]
-    )
+    parser.add_argument("--models", nargs="*", help="default: all; results of others are kept")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     train, test, schema = movielens_small_ctr(history_len=20)
     train, test = with_activity(train, test)
     labels, users, baseline = test["label"], test["user_id"], bias_baseline(train, test)
-    rows = [
-        {
-            "model": "bias baseline",
-            "auc": auc(labels, baseline),
-            "gauc": gauc(labels, baseline, users),
-            "logloss": logloss(labels, baseline),
-        }
-    ]
-    show(rows[0])
-    for name in options.models:
+    known = json.loads(options.out.read_text())["rows"] if options.models and options.out else []
+    floor = {
+        "model": "bias baseline",
+        "auc": auc(labels, baseline),
+        "gauc": gauc(labels, baseline, users),
+        "logloss": logloss(labels, baseline),
+    }
+    show(floor)
+    kept = {row["model"]: row for row in known if row["model"] not in (options.models or ())}
+    kept["bias baseline"] = floor
+    for name in options.models or load_zoo():
         runs = [run(name, seed, train, test, schema) for seed in range(1, options.seeds + 1)]
-        rows.append({"model": name, "seeds": options.seeds} | summary(runs))
-        show(rows[-1])
+        kept[name] = {"model": name, "seeds": options.seeds} | summary(runs)
+        show(kept[name])
         if options.out:  # each result as it comes
-            result = {"machine": describe(), "rows": rows}
+            result = {"machine": describe(), "rows": list(kept.values())}
             options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
