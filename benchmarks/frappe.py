@@ -48,6 +48,7 @@ PUBLISHED = {
 }
 """Test AUC and log loss of one seed, from the logs of BARS (reczoo/BARS, ctr_prediction)."""
 FACTS = {
+    "configs": "frappe",
     "protocol": "Frappe_x1, width 10, batch 4,096; training negatives re-drawn",
     "best_published": {"auc": 0.98626, "model": "QNN+DCNv2, width 16"},
 }

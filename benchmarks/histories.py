@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "examples" / "histories"
 MAX_LEN = 50
 FACTS = {
-    "protocol": "MovieLens 1M, rating >= 4, histories of 50 liked movies, split by each user's time"
+    "configs": "histories",
+    "protocol": "MovieLens 1M, rating >= 4, histories of 50 liked movies, split by each user's time",
 }
 
 

@@ -28,6 +28,7 @@ PUBLISHED = {
 }
 """Test AUC and log loss by the logs of its authors (salmon1802/FCN)."""
 FACTS = {
+    "configs": "movielens_1m",
     "protocol": "MovieLens 1M, AutoInt's labels, random 8:1:1, width 16, batch 4,096",
     "best_published": {"auc": 0.909169, "logloss": 0.295782, "model": "QNN+DCNv2"},
 }

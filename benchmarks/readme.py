@@ -1,4 +1,4 @@
-"""Write the measured tables into README.md from ``benchmarks/results``.
+"""Write the measured tables of README.md and docs/benchmarks.md from ``benchmarks/results``.
 
 python benchmarks/readme.py            # rewrite the tables
 python benchmarks/readme.py --check    # fail when they are not those of the results
@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import statistics
 import sys
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -25,30 +28,110 @@ def load(name: str) -> dict:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-def models() -> str:
-    """Name, paper (the module docstring's first line) and result of every model."""
-    measured = {row["model"]: row for row in load("quality")["rows"]}
-    rows = []
+def model_classes() -> dict[str, tuple[Path, str]]:
+    """File and paper (the module docstring's first line, in parentheses) of every model."""
+    found = {}
     for path in sorted((ROOT / "nextrec" / "models").glob("*/*.py")):
         tree = ast.parse(path.read_text())
-        classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        for name in classes:
-            if name in measured:
-                doc = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
-                paper = doc[doc.index("(") + 1 : doc.rindex(")")]
-                link = f"[{name}]({path.relative_to(ROOT).as_posix()})"
-                kind = path.parent.name.replace("_", "-")
-                rows.append([link, kind, paper, *scores(measured[name])])
-    base = measured["bias baseline"]
-    rows.append(["mean ratings of user and movie", "baseline", "", *scores(base)])
-    return table(["model", "kind", "paper", "AUC", "GAUC", "log loss"], rows)
+        doc = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and any("Base" in ast.unparse(b) for b in node.bases):
+                found[node.name] = (path, doc[doc.index("(") + 1 : doc.rindex(")")])
+    return found
 
 
-def scores(row: dict) -> list[str]:
-    return [
-        f"{row[key]:.4f}" + (f" ± {row[f'{key}_std']:.4f}" if f"{key}_std" in row else "")
-        for key in ("auc", "gauc", "logloss")
+def models() -> str:
+    """Name, paper and measured numbers of every model."""
+    quality = {row["model"]: row for row in load("quality")["rows"]}
+    speed = {row["model"]: row["rows_per_second"] for row in load("zoo")["rows"]}
+    frappe = {name: summary("frappe", config) for config, name in configured("frappe").items()}
+    rows = []
+    for name, (path, paper) in model_classes().items():
+        link = f"[{name}]({path.relative_to(ROOT).as_posix()})"
+        kind = path.parent.name.replace("_", "-")
+        small = mean(quality[name], "auc") if name in quality else ""
+        large = mean(frappe[name], "auc") if name in frappe else ""
+        rate = f"{speed[name]:,}" if name in speed else ""
+        rows.append([link, kind, paper, small, large, rate])
+    base = quality["bias baseline"]
+    rows.append(["mean ratings of user and movie", "baseline", "", mean(base, "auc"), "", ""])
+    head = ["model", "kind", "paper", "AUC, MovieLens-small", "AUC, Frappe", "rows/s in `fit`"]
+    return table(head, rows)
+
+
+def configured(folder: str) -> dict[str, str]:
+    """Config -> model of the runs of a benchmark; of several configs of a model, the best one."""
+    runs, best = load(folder)["runs"], {}
+    for name in runs:
+        model = model_of(folder, name)
+        if model and "," not in name:
+            auc = summary(folder, name)["auc"]
+            if model not in best or auc > best[model][1]:
+                best[model] = (name, auc)
+    return {config: model for model, (config, _) in best.items()}
+
+
+def model_of(folder: str, config: str) -> str:
+    place = {"movielens_ctr": "movielens_1m"}.get(folder, folder)
+    path = ROOT / "examples" / place / f"{config.split(',')[0]}.yaml"
+    return yaml.safe_load(path.read_text())["model"]["name"]
+
+
+def summary(folder: str, config: str) -> dict[str, float]:
+    """Mean, deviation and number of a config's runs."""
+    runs = load(folder)["runs"][config]
+    values: dict[str, float] = {"seeds": len(runs)}
+    for key in (k for k in ("auc", "gauc", "logloss") if k in runs[0]):
+        column = [run[key] for run in runs]
+        values |= {key: statistics.mean(column), f"{key}_std": statistics.pstdev(column)}
+    return values
+
+
+def mean(values: dict[str, float], key: str, digits: int = 4) -> str:
+    deviation = f" ± {values[f'{key}_std']:.{digits}f}" if f"{key}_std" in values else ""
+    return f"{values[key]:.{digits}f}{deviation}"
+
+
+def ladder(folder: str, metrics: list[str]) -> str:
+    """Runs of a benchmark by AUC, beside what was published."""
+    content = load(folder)
+    published = content.get("published", {})
+    rows = []
+    for name in sorted(content["runs"], key=lambda each: summary(folder, each)["auc"]):
+        ours, theirs = summary(folder, name), published.get(name.split(",")[0])
+        link = f"[{name}](../examples/{content['configs']}/{name.split(',')[0]}.yaml)"
+        beside = [] if not published else ["" if theirs is None else f"{theirs['auc']:.5f}"]
+        told = [mean(ours, metric, 5) for metric in metrics]
+        rows.append([link, model_of(folder, name), str(ours["seeds"]), *told, *beside])
+    head = ["config", "model", "runs", *(f"test {m}" for m in metrics)]
+    return table([*head, *(["published AUC"] if published else [])], rows)
+
+
+def frappe() -> str:
+    return ladder("frappe", ["auc", "logloss"])
+
+
+def movielens_ctr() -> str:
+    return ladder("movielens_ctr", ["auc", "logloss"])
+
+
+def histories() -> str:
+    return ladder("histories", ["auc", "gauc", "logloss"])
+
+
+def zoo() -> str:
+    """Speed of every ranking model."""
+    rows = [
+        [
+            row["model"],
+            f"{row['rows_per_second']:,}",
+            f"{row['bare']:,}",
+            f"{row['of_bare']:.2f}",
+            f"{row['dense_parameters']:,}",
+        ]
+        for row in sorted(load("zoo")["rows"], key=lambda row: -row["rows_per_second"])
     ]
+    return table(["model", "rows/s in `fit`", "bare loop", "of bare", "dense parameters"], rows)
 
 
 def training() -> str:
@@ -119,6 +202,10 @@ def machine() -> str:
 
 BLOCKS = {
     "models": models,
+    "frappe": frappe,
+    "movielens_ctr": movielens_ctr,
+    "histories": histories,
+    "zoo": zoo,
     "training": training,
     "data": data,
     "memory": memory,
@@ -129,8 +216,9 @@ BLOCKS = {
 def rendered(text: str) -> str:
     for name, make in BLOCKS.items():
         start, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, _, rest = text.partition(start)
-        text = before + start + make() + "\n" + rest[rest.index(end) :]
+        if start in text:
+            before, _, rest = text.partition(start)
+            text = before + start + make() + "\n" + rest[rest.index(end) :]
     return text
 
 
@@ -138,13 +226,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    new = rendered(text)
-    if options.check and new != text:
-        sys.exit("README.md's tables are not those of benchmarks/results: run benchmarks/readme.py")
-    if not options.check:
-        readme.write_text(new)
+    for page in (ROOT / "README.md", ROOT / "docs" / "benchmarks.md"):
+        text = page.read_text()
+        new = rendered(text)
+        if options.check and new != text:
+            sys.exit(
+                f"{page.name}'s tables are not those of benchmarks/results: run "
+                "benchmarks/readme.py"
+            )
+        if not options.check:
+            page.write_text(new)
 
 
 if __name__ == "__main__":
