@@ -86,7 +86,7 @@ class Compiled:
     def build(self, model: BaseModel) -> torch.optim.Optimizer:
         """The optimizer, the same one until ``compile`` is called again."""
         if self.instance is None:
-            whole = _whole_tables(model) if model.embedding_reg_scope == "table" else []
+            whole = _whole_tables(model) if penalises_whole_tables(model) else []
             if isinstance(self.optimizer, str) and not whole:
                 self.row_tables = row_tables_of(model)
             tables = [table for _, table in self.row_tables]
@@ -160,12 +160,18 @@ def row_tables_of(model: BaseModel) -> list[tuple[Storage, RowTable]]:
     return pairs
 
 
+def penalises_whole_tables(model: BaseModel) -> bool:
+    """Whether the tables train with dense gradients, as each step penalises all of their rows."""
+    return model.embedding_reg_scope == "table" and any(
+        _penalties(model, storage) for storage, _ in _trained(model)
+    )
+
+
 def _whole_tables(model: BaseModel) -> list[WholeTable]:
-    """Each trained storage with the penalties of all its rows; none when nothing is penalised."""
-    tables = [
+    """Each trained storage with the penalties of all its rows."""
+    return [
         WholeTable(weight, tuple(_penalties(model, storage))) for storage, weight in _trained(model)
     ]
-    return tables if any(table.penalties for table in tables) else []
 
 
 def _trained(model: BaseModel) -> Iterator[tuple[Storage, nn.Parameter]]:

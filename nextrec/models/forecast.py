@@ -20,6 +20,7 @@ from nextrec.data.blocks import Layout
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import FeatureSet
 from nextrec.layers.tables import EmbeddingTables, Storage
+from nextrec.models.compiled import penalises_whole_tables
 from nextrec.models.zoo import find_model
 from nextrec.optim import HybridOptimizer, RowTable, build_optimizer, group_parameters
 
@@ -199,7 +200,7 @@ def forecast(
     ]
     weights = [module.weight(storage) for module, storage in storages]
     training = _optimizer(built, weights, optimizer, optimizer_params or {})
-    row_mode = isinstance(training, HybridOptimizer)
+    row_mode = isinstance(training, HybridOptimizer) and training.rows is not None
     activations, reason = _activations(built, storages, batch_size, row_mode, training)
     states, shared = _state_bytes(training)
     own = {id(weight) for weight in weights}
@@ -273,9 +274,12 @@ def _optimizer(
     options: Mapping[str, Any],
 ) -> torch.optim.Optimizer:
     """The optimizer that training will use, its state made by a step of gradients zero."""
-    named = isinstance(optimizer, str)
-    tables = [RowTable(weight) for weight in weights if weight.requires_grad] if named else []
+    trained = [weight for weight in weights if weight.requires_grad]
+    whole = penalises_whole_tables(model)
+    tables = [RowTable(weight) for weight in trained] if isinstance(optimizer, str) else []
     groups = group_parameters(model, exclude=[table.weight for table in tables])
+    if whole and tables:
+        groups, tables = {"embedding": trained, **groups}, []
     training = build_optimizer(
         optimizer, options, groups=groups, row_tables=tables, owner="forecast"
     )

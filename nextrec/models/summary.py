@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from nextrec.features import SequenceFeature
+from nextrec.features import DenseFeature, SequenceFeature
 from nextrec.layers.tables import EmbeddingTables
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def summarize(model: BaseModel) -> str:
 
 
 def _features(model: BaseModel) -> str:
-    dense = ", ".join(feature.name for feature in model.features.dense) or "none"
+    dense = ", ".join(map(_dense, model.features.dense)) or "none"
     rows = [("feature", "vocabulary", "table", "width", "max_len")]
     for feature in model.features.embedded:
         length = str(feature.max_len) if isinstance(feature, SequenceFeature) else ""
@@ -45,6 +45,12 @@ def _features(model: BaseModel) -> str:
             (feature.name, f"{feature.vocab_size:,}", feature.embedding_name, width, length)
         )
     return f"Features of {model.model_name}\ndense: {dense}\n{_table(rows)}"
+
+
+def _dense(feature: DenseFeature) -> str:
+    """A dense feature's name, and the map that it is learned by."""
+    learned = f" ({feature.embedding_type}, {feature.width})" if feature.use_embedding else ""
+    return feature.name + learned
 
 
 def _parameters(model: BaseModel) -> str:

@@ -1,14 +1,18 @@
-"""Errors and options of DCNv3 and EulerNet."""
+"""Errors and options of DCNv3 and EulerNet, and numeric embeddings in a model."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+import nextrec
 from nextrec.errors import ConfigError, FeatureError
 from nextrec.features import DenseFeature, SparseFeature
 from nextrec.loss import Objective
+from nextrec.models.forecast import forecast
 from nextrec.models.ranking.dcn_v3 import DCNv3
+from nextrec.models.ranking.deepfm import DeepFM
 from nextrec.models.ranking.euler_net import EulerNet
 
 
@@ -120,3 +124,74 @@ def test_a_vanishing_modulus_has_a_finite_gradient() -> None:
         model.mu.fill_(1e-12)
     model.logits(X).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+# -- numeric embeddings in a model ---------------------------------------------------------------
+
+NUMERIC = [
+    DenseFeature("raw"),
+    DenseFeature("age", 4, embedding_type="autodis", embedding_params={"num_embeddings": 5}),
+    DenseFeature("height", 4, embedding_type="autodis", embedding_params={"num_embeddings": 5}),
+    DenseFeature("time", 4, embedding_type="periodic"),
+    DenseFeature("price", 4, embedding_type="piecewise", embedding_params={"edges": [-1, 0, 2]}),
+    DenseFeature("size", 4),
+]
+
+
+def numeric_model(**options: object) -> DeepFM:
+    sparse = [SparseFeature("item", 8, embedding_dim=4)]
+    return DeepFM(NUMERIC, sparse, mlp_params={"dims": [8]}, target="y", seed=0, **options)
+
+
+def numeric_frame(rows: int = 96) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    frame: dict[str, np.ndarray] = {
+        feature.name: rng.normal(size=rows).astype(np.float32) for feature in NUMERIC
+    }
+    frame["item"] = rng.integers(0, 8, rows)
+    frame["y"] = (frame["price"] + 0.1 * rng.normal(size=rows) > 0).astype(np.float32)
+    return frame
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_numeric_embeddings_are_trained_saved_and_loaded(tmp_path, precision: str) -> None:
+    model, frame = numeric_model(), numeric_frame()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model.fit(frame, epochs=2, batch_size=32, precision=precision, report=False, seed=0)
+    same = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+    assert same == []
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    x = {name: torch.from_numpy(values) for name, values in frame.items() if name != "y"}
+    loaded = nextrec.load(model.save(tmp_path / "bundle"))
+    assert torch.equal(loaded.eval()(x), model.eval()(x))
+    assert [f.to_dict() for f in loaded.features] == [f.to_dict() for f in model.features]
+
+
+def test_numeric_embeddings_are_exported_to_onnx(tmp_path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from nextrec.export import export_onnx
+
+    model, frame = numeric_model().eval(), numeric_frame()
+    session = onnxruntime.InferenceSession(
+        str(export_onnx(model, tmp_path / "model.onnx")), providers=["CPUExecutionProvider"]
+    )
+    shapes = {each.name: (-1, *each.shape[1:]) for each in session.get_inputs()}
+    feeds = {name: frame[name].reshape(shape) for name, shape in shapes.items()}
+    x = {name: torch.from_numpy(values) for name, values in frame.items() if name != "y"}
+    np.testing.assert_allclose(session.run(None, feeds)[0], model(x).detach().numpy(), atol=1e-5)
+
+
+def test_the_forecast_counts_numeric_embeddings() -> None:
+    model = numeric_model()
+    params = {"mlp_params": {"dims": [8]}, "target": "y"}
+    told = forecast("DeepFM", model.features, params)
+    tables = {id(p) for name, p in model.named_parameters() if "embed_dict" in name}
+    outside = [p for p in (*model.parameters(), *model.buffers()) if id(p) not in tables]
+    assert told.dense == sum(p.numel() * p.element_size() for p in outside)
+    assert told.activations is not None
+
+
+def test_the_summary_tells_how_numbers_are_embedded() -> None:
+    assert "dense: raw, age (autodis, 4), height (autodis, 4), time (periodic, 4), price " in (
+        numeric_model().summary()
+    )
