@@ -11,8 +11,10 @@ Ids: 0 is padding, 1 is unknown, tokens follow. Raw integer ids are used as they
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -30,6 +32,16 @@ OUT_OF_RANGE = ("error", "unknown")
 
 Combiner = Literal["mean", "sum", "max", "concat", "none"]
 OutOfRange = Literal["error", "unknown"]
+NumericEmbedding = Literal["linear", "autodis", "periodic", "piecewise"]
+
+NUMERIC_PARAMS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "autodis": {"num_embeddings": 20, "alpha": 0.5, "temperature": 0.1},
+    "periodic": {"num_frequencies": 16, "scale": 0.1},
+    "piecewise": {"edges": None},
+}
+"""``embedding_params`` of each ``embedding_type`` of a dense feature, with defaults; edges of bins
+have none. The layers are those of ``nextrec.layers.numeric``."""
 
 
 def get_auto_embedding_dim(num_classes: int) -> int:
@@ -112,6 +124,10 @@ def _is_count(value: object) -> bool:
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     return float(value) >= 1 and float(value).is_integer()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_id(value: object) -> bool:
@@ -216,7 +232,12 @@ class SequenceFeature(BaseFeature):
 
 @dataclass(eq=False)
 class DenseFeature(BaseFeature):
-    """One number a row, or a vector of ``input_dim`` numbers, raw or through a learned map."""
+    """One number a row, or a vector of ``input_dim`` numbers, raw or through a learned map.
+
+    >>> DenseFeature("price", 16, embedding_type="piecewise", embedding_params={"edges": [0, 1, 9]})
+    ... # doctest: +ELLIPSIS
+    DenseFeature(name='price', embedding_dim=16, ... embedding_params={'edges': [0.0, 1.0, 9.0]})
+    """
 
     kind: ClassVar[str] = "dense"
 
@@ -225,7 +246,14 @@ class DenseFeature(BaseFeature):
     """Width of the learned map's output."""
     input_dim: int = 1
     use_embedding: bool = False
-    """Learn an affine map to ``embedding_dim`` numbers; implied by an ``embedding_dim`` above 1."""
+    """Learn a map to ``embedding_dim`` numbers; implied by an ``embedding_dim`` above 1 and by an
+    ``embedding_type`` other than ``linear``."""
+    embedding_type: NumericEmbedding = "linear"
+    """The learned map: ``linear`` (affine); of one number also ``autodis`` (a mixture of learned
+    vectors), ``periodic`` (sines and cosines of learned frequencies) and ``piecewise`` (linear
+    between given edges). See :mod:`nextrec.layers.numeric`."""
+    embedding_params: dict[str, Any] | None = None
+    """Arguments of the map, :data:`NUMERIC_PARAMS`; those left out take the defaults there."""
 
     def __post_init__(self) -> None:
         self._check_name()
@@ -235,15 +263,55 @@ class DenseFeature(BaseFeature):
             whole = value is None or (number and float(value).is_integer())
             self._check(name, whole, "a positive integer or None")
         self.input_dim = max(int(self.input_dim or 1), 1)
-        if self.embedding_dim is not None and self.embedding_dim > 1:
+        self._check_map()
+        if self.embedding_type != "linear" or (self.embedding_dim or 0) > 1:
             self.use_embedding = True
         self.embedding_dim = int(self.embedding_dim or self.input_dim)
         self._check("embedding_dim", self.embedding_dim >= 1, "a positive integer or None")
+
+    def _check_map(self) -> None:
+        """Check the kind of map and its arguments, and fill in their defaults."""
+        owner, kind = f"DenseFeature {self.name!r}", self.embedding_type
+        if kind not in list(NUMERIC_PARAMS):
+            raise FeatureError(unknown_option(owner, "embedding_type", NUMERIC_PARAMS, kind))
+        given = {} if self.embedding_params is None else self.embedding_params
+        self._check("embedding_params", isinstance(given, Mapping), "a mapping or None")
+        if kind == "linear":
+            self._check("embedding_params", not given, "empty with `embedding_type` 'linear'")
+            self.embedding_params = None
+            return
+        self._check("input_dim", self.input_dim == 1, f"1 with `embedding_type` {kind!r}")
+        defaults = NUMERIC_PARAMS[kind]
+        for key in given:
+            if key not in defaults:
+                raise FeatureError(unknown_option(owner, "embedding_params", defaults, key))
+        self.embedding_params = {
+            key: _numeric_param(owner, key, value) for key, value in {**defaults, **given}.items()
+        }
 
     @property
     def width(self) -> int:
         """Numbers this feature adds to the flat vector."""
         return int(self.embedding_dim or 1) if self.use_embedding else self.input_dim
+
+
+def _numeric_param(owner: str, key: str, value: Any) -> int | float | list[float]:
+    """An argument of a numeric embedding as a plain value."""
+    if key.startswith("num_"):
+        if _is_count(value):
+            return int(value)
+        must_be = "a positive integer"
+    elif key == "edges":
+        edges = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+        numbers = len(edges) > 1 and all(map(_is_number, edges))
+        if numbers and all(low < high for low, high in pairwise(edges)):
+            return [float(edge) for edge in edges]
+        must_be = "at least 2 numbers, each above the one before"
+    else:
+        if _is_number(value) and (value > 0 or key == "alpha"):
+            return float(value)
+        must_be = "a number" if key == "alpha" else "a number above 0"
+    raise FeatureError(invalid(owner, f"embedding_params[{key!r}]", must_be, value))
 
 
 Feature = SparseFeature | SequenceFeature | DenseFeature

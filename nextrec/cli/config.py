@@ -15,6 +15,7 @@ Names = str | list[str]
 Params = dict[str, Any]
 Combiner = Literal["mean", "sum", "max", "concat", "none"]
 OutOfRange = Literal["error", "unknown"]
+NumericEmbedding = Literal["linear", "autodis", "periodic", "piecewise"]
 Missing = Literal["fill", "error"]
 Count = Field(default=None, ge=1)
 
@@ -84,7 +85,12 @@ class DenseEntry(FeatureEntry):
     input_dim: int = Field(default=1, ge=1)
     """Numbers in a row's vector."""
     use_embedding: bool = False
-    """Learn an affine map; implied by an ``embedding_dim`` above 1."""
+    """Learn a map; implied by an ``embedding_dim`` above 1 and another ``embedding_type``."""
+    embedding_type: NumericEmbedding = "linear"
+    """The learned map: affine, or of one number autodis, periodic or piecewise."""
+    embedding_params: Params | None = None
+    """Its arguments: ``num_embeddings``, ``alpha``, ``temperature`` of autodis;
+    ``num_frequencies``, ``scale`` of periodic; ``edges`` of piecewise."""
 
 
 class TableEntry(FeatureEntry):

@@ -23,7 +23,10 @@ from nextrec.features import (
     SparseFeature,
     TableFeature,
 )
+from nextrec.layers.dense import LinearMaps, NumericMaps, column, numbers
 from nextrec.layers.tables import EmbeddingTables, Storage
+
+__all__ = ["EmbeddingLayer", "InputMask", "numbers"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class EmbeddingLayer(nn.Module):
 
     A sparse feature's id is looked up in its table. A sequence is looked up and combined over its
     real positions: mean, sum or max, the concatenation of all ``max_len`` positions, or kept. A
-    dense feature passes as it is, or through its learned map :math:`Wx + b`. Padding rows are zero
-    and are not trained. An empty history is a zero vector.
+    dense feature passes as it is, or through its learned map: :math:`Wx + b`, or one of
+    :mod:`nextrec.layers.numeric`. Padding rows are zero and are not trained. An empty history is a
+    zero vector.
 
     Args:
         features: a list of features or a :class:`~nextrec.features.FeatureSet`.
@@ -64,10 +68,8 @@ class EmbeddingLayer(nn.Module):
         super().__init__()
         self.features = features if isinstance(features, FeatureSet) else FeatureSet.of(features)
         self.embed_dict = EmbeddingTables(self.features.tables)
-        self.dense_transforms = nn.ModuleDict()
-        for feature in self.features.dense:
-            if feature.use_embedding:
-                self.dense_transforms[_module_key(feature.name)] = _dense_map(feature)
+        self.dense_transforms = LinearMaps(self.features.dense)
+        self.numeric = NumericMaps(self.features.dense)
         self._subsets: dict[tuple[str, ...], FeatureSet] = {}
         self._plans: dict[tuple[str, ...], list[_Gather]] = {}
         self._constants: dict[tuple[Any, ...], Tensor] = {}
@@ -155,7 +157,7 @@ class EmbeddingLayer(nn.Module):
 
     def sequence(self, x: Mapping[str, Tensor], feature: SequenceFeature) -> tuple[Tensor, Tensor]:
         """A history as it is: vectors ``(B, L, D)`` and True ``(B, L)`` at real positions."""
-        ids = _newest(_column(x, feature.name), feature.max_len)  # (B, L)
+        ids = _newest(column(x, feature.name), feature.max_len)  # (B, L)
         if not hasattr(x, "ids"):
             self._check_range(ids.reshape(-1, 1), (feature.name,))
         storage = self.embed_dict.storage_of(feature.embedding_name)
@@ -231,7 +233,7 @@ class EmbeddingLayer(nn.Module):
         if hasattr(x, "ids"):
             ids = x.ids(gather.names)
         else:
-            ids = torch.stack([_column(x, name).reshape(-1) for name in gather.names], dim=1)
+            ids = torch.stack([column(x, name).reshape(-1) for name in gather.names], dim=1)
             self._check_range(ids, gather.names)
         rows = ids + self._constant(gather.offsets, ids) if any(gather.offsets) else ids
         if cache is not None:
@@ -269,19 +271,10 @@ class EmbeddingLayer(nn.Module):
     def _mapped(
         self, x: Mapping[str, Tensor], features: Sequence[DenseFeature]
     ) -> dict[str, Tensor]:
-        """Learned maps ``(B, D)`` by feature, one batched product for all of one shape."""
-        grouped: dict[tuple[int, int], list[DenseFeature]] = {}
-        for feature in features:
-            if feature.use_embedding:
-                grouped.setdefault((feature.input_dim, feature.width), []).append(feature)
-        vectors: dict[str, Tensor] = {}
-        for (inner, _), group in grouped.items():
-            maps = [cast("nn.Linear", self.dense_transforms[_module_key(f.name)]) for f in group]
-            values = numbers(x, group).view(-1, len(group), inner)  # (B, n, inner)
-            weight = torch.stack([m.weight for m in maps])  # (n, D, inner)
-            bias = torch.stack([m.bias for m in maps])  # (n, D)
-            out = torch.einsum("bni,ndi->bnd", values, weight) + bias
-            vectors |= {f.name: out[:, i] for i, f in enumerate(group)}
+        """Learned maps ``(B, D)`` by feature, in order."""
+        vectors = self.dense_transforms(x, features)
+        if len(self.numeric):
+            vectors |= self.numeric(x, features)
         return {f.name: vectors[f.name] for f in features if f.use_embedding}
 
     def _check_range(self, ids: Tensor, names: Sequence[str]) -> None:
@@ -321,32 +314,8 @@ class InputMask(nn.Module):
         seq_tensor: Tensor | None = None,
     ) -> Tensor:
         """Mask of ``seq_tensor``, or of the feature's column."""
-        ids = _column(x, feature.name) if seq_tensor is None else seq_tensor
+        ids = column(x, feature.name) if seq_tensor is None else seq_tensor
         return (ids != feature.padding_id).unsqueeze(1).float()
-
-
-_TAKEN = frozenset(dir(nn.ModuleDict()))
-
-
-def _module_key(name: str) -> str:
-    """A feature's name as a module's: without dots, and not that of a method such as ``items``."""
-    if "." in name or name in _TAKEN or name.startswith("%"):
-        return "%" + name.replace("%", "%25").replace(".", "%2E")
-    return name
-
-
-def _dense_map(feature: DenseFeature) -> nn.Linear:
-    linear = nn.Linear(feature.input_dim, feature.width)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
-
-
-def _column(x: Mapping[str, Tensor], name: str) -> Tensor:
-    try:
-        return x[name]
-    except KeyError:
-        raise DataError(f"the batch has no column for feature {name!r}.") from None
 
 
 def _newest(ids: Tensor, max_len: int) -> Tensor:
@@ -354,21 +323,3 @@ def _newest(ids: Tensor, max_len: int) -> Tensor:
     if ids.dim() == 1:
         ids = ids.unsqueeze(1)
     return ids[:, -max_len:] if ids.shape[1] > max_len else ids
-
-
-def numbers(x: Mapping[str, Tensor], features: Sequence[DenseFeature]) -> Tensor:
-    """Raw values ``(B, sum of input_dim)`` in float."""
-    if hasattr(x, "numbers"):
-        return cast("Tensor", x.numbers(tuple(feature.name for feature in features)))
-    columns = []
-    for feature in features:
-        value = _column(x, feature.name)
-        value = value.reshape(value.shape[0], -1)
-        value = value if value.is_floating_point() else value.float()
-        if value.shape[1] != feature.input_dim:
-            raise DataError(
-                f"feature {feature.name!r} has {value.shape[1]} numbers a row; "
-                f"its `input_dim` is {feature.input_dim}."
-            )
-        columns.append(value)
-    return columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)

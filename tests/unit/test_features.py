@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from nextrec.errors import FeatureError
 from nextrec.features import (
+    NUMERIC_PARAMS,
     BaseFeature,
     DenseFeature,
     FeatureSet,
@@ -81,12 +83,35 @@ class TestOneFeature:
             ({"embedding_dim": 1, "use_embedding": True}, True, 1),
             ({"embedding_dim": None, "input_dim": 3}, False, 3),
             ({"embedding_dim": None, "input_dim": 3, "use_embedding": True}, True, 3),
+            ({"embedding_type": "autodis"}, True, 1),
+            ({"embedding_dim": 8, "embedding_type": "periodic"}, True, 8),
         ],
     )
     def test_width_of_a_dense_feature_is_what_it_feeds(self, arguments, use_embedding, width):
         feature = DenseFeature("price", **arguments)
         assert feature.use_embedding == use_embedding
         assert feature.width == width
+
+    def test_params_of_a_dense_map_are_complete_and_plain(self):
+        autodis = DenseFeature("price", 8, embedding_type="autodis")
+        assert autodis.embedding_params == NUMERIC_PARAMS["autodis"]
+        assert autodis.embedding_params is not NUMERIC_PARAMS["autodis"]
+        given = {"num_frequencies": np.int64(5), "scale": 2}
+        periodic = DenseFeature("price", 8, embedding_type="periodic", embedding_params=given)
+        assert periodic.embedding_params == {"num_frequencies": 5, "scale": 2.0}
+        edges = {"edges": np.array([0.0, 1.5, 9.0], dtype=np.float32)}
+        piecewise = DenseFeature("price", 8, embedding_type="piecewise", embedding_params=edges)
+        assert json.loads(json.dumps(piecewise.to_dict()))["embedding_params"] == {
+            "edges": [0.0, 1.5, 9.0]
+        }
+        again = DenseFeature.from_dict(piecewise.to_dict())
+        assert again.to_dict() == piecewise.to_dict()
+        assert DenseFeature("price", 8, embedding_params={}).embedding_params is None
+
+    def test_dense_features_of_older_bundles_have_linear_maps(self):
+        values = {"kind": "dense", "name": "price", "embedding_dim": 8, "input_dim": 1}
+        feature = DenseFeature.from_dict({**values, "use_embedding": True})
+        assert (feature.embedding_type, feature.embedding_params) == ("linear", None)
 
     def test_equality_is_identity(self):
         assert SparseFeature("a", 10) != SparseFeature("a", 10)
@@ -133,6 +158,62 @@ SPARSE, SEQUENCE, DENSE = SparseFeature, SequenceFeature, DenseFeature
         ),
         (DENSE, {"name": None}, "`name` must be a non-empty string; got None"),
         (DENSE, {"embedding_dim": -1}, "`embedding_dim` must be a positive integer or None"),
+        (
+            DENSE,
+            {"embedding_type": "autodisc"},
+            r"DenseFeature 'a': `embedding_type` must be .* Did you mean 'autodis'\?",
+        ),
+        (DENSE, {"embedding_type": None}, "`embedding_type` must be one of .* got None"),
+        (
+            DENSE,
+            {"embedding_type": "autodis", "embedding_params": {"num_embedding": 3}},
+            r"`embedding_params` must be one of .* Did you mean 'num_embeddings'\?",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "autodis", "embedding_params": {"num_embeddings": 0}},
+            r"`embedding_params\['num_embeddings'\]` must be a positive integer; got 0",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "autodis", "embedding_params": {"alpha": "x"}},
+            r"`embedding_params\['alpha'\]` must be a number; got 'x'",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "autodis", "embedding_params": {"temperature": 0}},
+            r"`embedding_params\['temperature'\]` must be a number above 0; got 0",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "periodic", "embedding_params": {"scale": float("nan")}},
+            r"`embedding_params\['scale'\]` must be a number above 0; got nan",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "periodic", "input_dim": 3},
+            "DenseFeature 'a': `input_dim` must be 1 with `embedding_type` 'periodic'; got 3",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "piecewise"},
+            r"`embedding_params\['edges'\]` must be at least 2 numbers, .* got None",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "piecewise", "embedding_params": {"edges": [0, 2, 2]}},
+            r"each above the one before; got \[0, 2, 2\]",
+        ),
+        (
+            DENSE,
+            {"embedding_params": {"scale": 1.0}},
+            "`embedding_params` must be empty with `embedding_type` 'linear'",
+        ),
+        (
+            DENSE,
+            {"embedding_type": "periodic", "embedding_params": ["scale"]},
+            r"`embedding_params` must be a mapping or None; got \['scale'\]",
+        ),
     ],
 )
 def test_a_bad_parameter_names_feature_and_value(make, arguments, message):

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from nextrec.layers.cross import CrossLayer, CrossNetMix, CrossNetV2, CrossNetwork
+from nextrec.layers.cross import (
+    CrossLayer,
+    CrossNetMix,
+    CrossNetV2,
+    CrossNetwork,
+    GatedCrossNetwork,
+)
 
 
 def randomized(layer):
@@ -83,3 +89,13 @@ def test_cross_net_mix_starts_with_xavier_spread():
 def test_no_layers_leave_the_input(kind):
     x = torch.randn(2, 4)
     assert torch.equal(kind(4, 0)(x), x)
+
+
+def test_gated_cross_network_is_the_equation():
+    net, x_0 = randomized(GatedCrossNetwork(4, 3)), torch.randn(5, 4).double()
+    for b in range(5):
+        x = x_0[b]
+        for layer in range(3):
+            crossed = x_0[b] * (net.w[layer].weight @ x + net.w[layer].bias)
+            x = crossed / (1 + torch.exp(-net.gate[layer].weight @ x)) + x
+        torch.testing.assert_close(net(x_0)[b], x)
