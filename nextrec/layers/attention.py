@@ -23,20 +23,22 @@ class MultiHeadSelfAttention(nn.Module):
         a_n = \mathrm{softmax}\Big(\frac{Q_n K_n^\top}{\sqrt{D / N}}\Big) V_n, \qquad
         y = \mathrm{ReLU}([a_1; \dots; a_N] + W_{Res}\, x)
 
-    with Q, K, V linear in x. AutoInt does not divide by the square root; as in the Transformer,
-    it keeps the softmax from saturating as D grows.
+    with Q, K, V linear in x. AutoInt does not divide by the square root (``scaled=False``); as in
+    the Transformer, it keeps the softmax from saturating as D grows.
 
     Source: Song et al., "AutoInt: Automatic Feature Interaction Learning via Self-Attentive Neural
     Networks", CIKM 2019, section 4.4; Vaswani et al., "Attention Is All You Need", NeurIPS 2017.
 
     Args:
-        embedding_dim: width D of a field.
+        embedding_dim: width D of a field's output.
         num_heads: heads N; they share D between them.
         dropout: probability that an attention weight is zeroed in training.
         use_residual: add the term with W_Res.
+        input_dim: width I of a field's input, if it is another.
+        scaled: divide the scores by the square root.
 
-    Shape: ``(B, F, D)`` -> ``(B, F, D)``. ``mask`` ``(B, F)`` is true at real fields: nobody looks
-    at the others, and their own output is zero.
+    Shape: ``(B, F, I)`` -> ``(B, F, D)``, where I is D by default. ``mask`` ``(B, F)`` is true at
+    real fields: nobody looks at the others, and their own output is zero.
 
     Raises:
         ConfigError: N does not divide D.
@@ -52,6 +54,9 @@ class MultiHeadSelfAttention(nn.Module):
         num_heads: int = 2,
         dropout: float = 0.0,
         use_residual: bool = True,
+        *,
+        input_dim: int | None = None,
+        scaled: bool = True,
     ) -> None:
         super().__init__()
         if num_heads < 1 or embedding_dim % num_heads:
@@ -63,10 +68,12 @@ class MultiHeadSelfAttention(nn.Module):
         self.embedding_dim = self.out_features = embedding_dim
         self.num_heads = num_heads
         self.dropout = dropout
-        self.W_Q = nn.Linear(embedding_dim, embedding_dim, bias=False)
-        self.W_K = nn.Linear(embedding_dim, embedding_dim, bias=False)
-        self.W_V = nn.Linear(embedding_dim, embedding_dim, bias=False)
-        self.W_Res = nn.Linear(embedding_dim, embedding_dim, bias=False) if use_residual else None
+        self.scale = None if scaled else 1.0  # None: torch divides by the root of a head's width
+        inputs = embedding_dim if input_dim is None else input_dim
+        self.W_Q = nn.Linear(inputs, embedding_dim, bias=False)
+        self.W_K = nn.Linear(inputs, embedding_dim, bias=False)
+        self.W_V = nn.Linear(inputs, embedding_dim, bias=False)
+        self.W_Res = nn.Linear(inputs, embedding_dim, bias=False) if use_residual else None
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: D102
         visible = None
@@ -81,6 +88,7 @@ class MultiHeadSelfAttention(nn.Module):
             self._heads(self.W_V(x)),
             attn_mask=visible,
             dropout_p=self.dropout if self.training else 0.0,
+            scale=self.scale,
         )  # (B, N, F, D / N)
         y = attended.transpose(1, 2).flatten(2)  # (B, F, D)
         if self.W_Res is not None:

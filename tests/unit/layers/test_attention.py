@@ -10,11 +10,12 @@ from nextrec.errors import ConfigError
 from nextrec.layers.attention import AttentionPoolingLayer, MultiHeadSelfAttention
 
 
-def attend_by_loop(layer, x, mask):
+def attend_by_loop(layer, x, mask, root=None):
     """The interacting layer, one row, one head and one field at a time."""
-    B, F, D = x.shape
-    d = D // layer.num_heads
-    out = torch.zeros_like(x)
+    B, F, _ = x.shape
+    d = layer.embedding_dim // layer.num_heads
+    root = math.sqrt(d) if root is None else root
+    out = x.new_zeros(B, F, layer.embedding_dim)
     for b in range(B):
         real = [f for f in range(F) if mask[b, f]]
         for f in real:
@@ -24,7 +25,7 @@ def attend_by_loop(layer, x, mask):
                 query = layer.W_Q.weight[rows] @ x[b, f]
                 keys = [layer.W_K.weight[rows] @ x[b, g] for g in real]
                 values = [layer.W_V.weight[rows] @ x[b, g] for g in real]
-                scores = torch.stack([query @ key for key in keys]) / math.sqrt(d)
+                scores = torch.stack([query @ key for key in keys]) / root
                 weights = scores.exp() / scores.exp().sum()
                 parts.append(sum(w * v for w, v in zip(weights, values, strict=True)))
             y = torch.cat(parts)
@@ -41,6 +42,12 @@ def test_self_attention_is_the_equation(num_heads, use_residual):
     x, everything = torch.randn(2, 3, 4).double(), torch.ones(2, 3, dtype=torch.bool)
     torch.testing.assert_close(layer(x), attend_by_loop(layer, x, everything))
     torch.testing.assert_close(layer(x, everything), attend_by_loop(layer, x, everything))
+
+
+def test_self_attention_of_another_width_and_without_the_root():
+    layer = MultiHeadSelfAttention(4, input_dim=3, scaled=False).double()
+    x, everything = torch.randn(2, 3, 3).double(), torch.ones(2, 3, dtype=torch.bool)
+    torch.testing.assert_close(layer(x), attend_by_loop(layer, x, everything, root=1.0))
 
 
 def test_self_attention_with_padding_is_the_equation_over_real_fields():
