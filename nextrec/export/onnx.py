@@ -9,14 +9,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nextrec._files import atomic_path
-from nextrec.errors import MissingDependencyError
+from nextrec.errors import FeatureError, MissingDependencyError, invalid
 from nextrec.features import DenseFeature, Feature, SequenceFeature
 from nextrec.models.base import BaseModel
+
+
+OUTPUT = "predictions"
 
 
 class _Positional(nn.Module):
@@ -38,8 +42,12 @@ def export_onnx(model: BaseModel, path: str | os.PathLike[str]) -> Path:
     ``(B, input_dim)`` float32. The output is ``predictions``, ``(B,)`` or ``(B, T)``.
 
     Raises:
+        FeatureError: a feature is called ``predictions``.
         MissingDependencyError: ``onnx`` or ``onnxscript`` is absent.
     """
+    if OUTPUT in model.features:
+        must_be = f"other names than the output's, {OUTPUT!r}"
+        raise FeatureError(invalid("export_onnx", "features", must_be, OUTPUT))
     for package in ("onnx", "onnxscript"):
         if importlib.util.find_spec(package) is None:
             raise MissingDependencyError(package, "onnx", "export_onnx")
@@ -53,16 +61,34 @@ def export_onnx(model: BaseModel, path: str | os.PathLike[str]) -> Path:
                 wrapper,
                 columns,
                 input_names=list(wrapper.names),
-                output_names=["predictions"],
+                output_names=[OUTPUT],
                 dynamic_shapes=(tuple({0: batch} for _ in columns),),
                 dynamo=True,
                 verbose=False,
             )
             assert program is not None
+            _free_names(program.model.graph, {*wrapper.names, OUTPUT})
             program.save(str(temporary))
     finally:
         model.train(was_training)
     return Path(path)
+
+
+def _free_names(graph: Any, taken: set[str]) -> None:
+    """Rename what the exporter named like a feature: a graph's names must differ.
+
+    The exporter calls an intermediate value after its operator (``linear``), without looking at
+    the names that the inputs were given.
+    """
+    kept = {id(value) for value in (*graph.inputs, *graph.outputs)}
+    values = [value for node in graph for value in node.outputs]
+    for value in values:
+        if value.name in taken and id(value) not in kept:
+            value.name = f"{value.name}__inner"
+    for name in [each for each in graph.initializers if each in taken]:
+        weight = graph.initializers.pop(name)
+        weight.name = f"{name}__inner"
+        graph.initializers[weight.name] = weight
 
 
 @contextmanager

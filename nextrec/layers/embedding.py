@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, cast
 
 import torch
@@ -261,12 +260,16 @@ class EmbeddingLayer(nn.Module):
     ) -> list[Tensor]:
         """Dense features in order: neighbours without a map as one block, each map's output."""
         pieces: list[Tensor] = []
-        for has_map, run in groupby(features, lambda feature: feature.use_embedding):
-            if has_map:
-                pieces += [mapped[feature.name] for feature in run]
-            else:
-                pieces.append(numbers(x, list(run)))
-        return pieces
+        raw: list[DenseFeature] = []  # neighbours without a map
+        for feature in features:
+            if not feature.use_embedding:
+                raw.append(feature)
+                continue
+            if raw:
+                pieces.append(numbers(x, raw))
+                raw = []
+            pieces.append(mapped[feature.name])
+        return [*pieces, numbers(x, raw)] if raw else pieces
 
     def _mapped(
         self, x: Mapping[str, Tensor], features: Sequence[DenseFeature]

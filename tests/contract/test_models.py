@@ -188,6 +188,15 @@ def test_exports_to_onnx(case: Case, tmp_path) -> None:
         np.testing.assert_allclose(session.run(None, feeds)[0], ours, atol=1e-5)
 
 
+def test_compiles_as_one_graph(case: Case) -> None:
+    """``torch.compile`` meets nothing that it must leave to Python."""
+    model = case.build().eval()
+    x = tensors(ROWS)
+    torch._dynamo.reset()
+    compiled = torch.compile(model.logits, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), model.logits(x), rtol=1e-4, atol=1e-5)
+
+
 def test_unknown_argument_names_the_likely_one(case: Case) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'optimizer_params'"):
         case.build(optimizer_parms={})
