@@ -25,12 +25,46 @@ _HOMES = {
     "RecDataLoader": "nextrec.data.dataloader",
     # models
     "BaseModel": "nextrec.models.base",
+    "AFM": "nextrec.models.ranking.afm",
+    "AFN": "nextrec.models.ranking.afn",
+    "AutoInt": "nextrec.models.ranking.autoint",
+    "BST": "nextrec.models.ranking.bst",
     "DCN": "nextrec.models.ranking.dcn",
     "DCNv2": "nextrec.models.ranking.dcn_v2",
+    "DCNv3": "nextrec.models.ranking.dcn_v3",
     "DeepFM": "nextrec.models.ranking.deepfm",
+    "DIEN": "nextrec.models.ranking.dien",
     "DIN": "nextrec.models.ranking.din",
+    "DLRM": "nextrec.models.ranking.dlrm",
+    "DMIN": "nextrec.models.ranking.dmin",
+    "DMR": "nextrec.models.ranking.dmr",
+    "DNN": "nextrec.models.ranking.dnn",
+    "EDCN": "nextrec.models.ranking.edcn",
+    "ETA": "nextrec.models.ranking.eta",
+    "EulerNet": "nextrec.models.ranking.euler_net",
+    "FFM": "nextrec.models.ranking.ffm",
+    "FiBiNET": "nextrec.models.ranking.fibinet",
+    "FinalMLP": "nextrec.models.ranking.final_mlp",
+    "FinalNet": "nextrec.models.ranking.final_net",
+    "FM": "nextrec.models.ranking.fm",
+    "FmFM": "nextrec.models.ranking.fmfm",
+    "FwFM": "nextrec.models.ranking.fwfm",
+    "GDCN": "nextrec.models.ranking.gdcn",
+    "HiFormer": "nextrec.models.ranking.hiformer",
+    "LR": "nextrec.models.ranking.lr",
+    "MaskNet": "nextrec.models.ranking.masknet",
+    "NFM": "nextrec.models.ranking.nfm",
+    "OneTrans": "nextrec.models.ranking.one_trans",
+    "ONN": "nextrec.models.ranking.onn",
+    "PNN": "nextrec.models.ranking.pnn",
     "POSO": "nextrec.models.multi_task.poso",
+    "RankMixer": "nextrec.models.ranking.rank_mixer",
+    "SDIM": "nextrec.models.ranking.sdim",
     "ShareBottom": "nextrec.models.multi_task.share_bottom",
+    "SIM": "nextrec.models.ranking.sim",
+    "WideDeep": "nextrec.models.ranking.widedeep",
+    "WuKong": "nextrec.models.ranking.wukong",
+    "xDeepFM": "nextrec.models.ranking.xdeepfm",
     # runs
     "load": "nextrec.models.bundle",
     "seed_everything": "nextrec.training.seed",
@@ -68,10 +102,44 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors can follow 
     from nextrec.models.bundle import load as load
     from nextrec.models.multi_task.poso import POSO as POSO
     from nextrec.models.multi_task.share_bottom import ShareBottom as ShareBottom
+    from nextrec.models.ranking.afm import AFM as AFM
+    from nextrec.models.ranking.afn import AFN as AFN
+    from nextrec.models.ranking.autoint import AutoInt as AutoInt
+    from nextrec.models.ranking.bst import BST as BST
     from nextrec.models.ranking.dcn import DCN as DCN
     from nextrec.models.ranking.dcn_v2 import DCNv2 as DCNv2
+    from nextrec.models.ranking.dcn_v3 import DCNv3 as DCNv3
     from nextrec.models.ranking.deepfm import DeepFM as DeepFM
+    from nextrec.models.ranking.dien import DIEN as DIEN
     from nextrec.models.ranking.din import DIN as DIN
+    from nextrec.models.ranking.dlrm import DLRM as DLRM
+    from nextrec.models.ranking.dmin import DMIN as DMIN
+    from nextrec.models.ranking.dmr import DMR as DMR
+    from nextrec.models.ranking.dnn import DNN as DNN
+    from nextrec.models.ranking.edcn import EDCN as EDCN
+    from nextrec.models.ranking.eta import ETA as ETA
+    from nextrec.models.ranking.euler_net import EulerNet as EulerNet
+    from nextrec.models.ranking.ffm import FFM as FFM
+    from nextrec.models.ranking.fibinet import FiBiNET as FiBiNET
+    from nextrec.models.ranking.final_mlp import FinalMLP as FinalMLP
+    from nextrec.models.ranking.final_net import FinalNet as FinalNet
+    from nextrec.models.ranking.fm import FM as FM
+    from nextrec.models.ranking.fmfm import FmFM as FmFM
+    from nextrec.models.ranking.fwfm import FwFM as FwFM
+    from nextrec.models.ranking.gdcn import GDCN as GDCN
+    from nextrec.models.ranking.hiformer import HiFormer as HiFormer
+    from nextrec.models.ranking.lr import LR as LR
+    from nextrec.models.ranking.masknet import MaskNet as MaskNet
+    from nextrec.models.ranking.nfm import NFM as NFM
+    from nextrec.models.ranking.one_trans import OneTrans as OneTrans
+    from nextrec.models.ranking.onn import ONN as ONN
+    from nextrec.models.ranking.pnn import PNN as PNN
+    from nextrec.models.ranking.rank_mixer import RankMixer as RankMixer
+    from nextrec.models.ranking.sdim import SDIM as SDIM
+    from nextrec.models.ranking.sim import SIM as SIM
+    from nextrec.models.ranking.widedeep import WideDeep as WideDeep
+    from nextrec.models.ranking.wukong import WuKong as WuKong
+    from nextrec.models.ranking.xdeepfm import xDeepFM as xDeepFM
     from nextrec.training.seed import seed_everything as seed_everything
 
 

@@ -19,7 +19,6 @@ from nextrec.errors import FeatureError, MissingDependencyError, invalid
 from nextrec.features import DenseFeature, Feature, SequenceFeature
 from nextrec.models.base import BaseModel
 
-
 OUTPUT = "predictions"
 
 

@@ -14,14 +14,85 @@ from nextrec.models.base import BaseModel
 from nextrec.models.zoo import load_zoo
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "AFN": {"plus": {"num_neurons": 7, "dnn_params": {"dims": [8]}}},
+    "AutoInt": {"plus": {"mlp_params": {"dims": [8]}, "att_layer_num": 1, "att_scaled": True}},
+    "BST": {
+        "mean": {"output": "mean", "num_blocks": 2},
+        "candidate": {"output": "candidate", "position_dim": 4, "num_heads": 3},
+    },
     "DCN": {"deep": {"mlp_params": {"dims": [16]}}},
     "DCNv2": {
         "stacked": {"architecture": "stacked"},
         "crossnet": {"architecture": "crossnet_only"},
         "low_rank": {"low_rank": 4, "num_experts": 3},
     },
+    "DCNv3": {"heads": {"num_heads": 2, "batch_norm": True}},
+    "DIEN": {
+        "mlp": {"attention_hidden_units": [16, 8]},
+        "agru": {"gru_type": "agru", "gru_hidden_size": 8},
+        "aigru": {"gru_type": "aigru", "attention_activation": "sigmoid"},
+    },
     "DIN": {"softmax": {"attention_use_softmax": True, "attention_activation": "sigmoid"}},
+    "DMR": {"alone": {"auxiliary_weight": 0.0, "attention_dim": 5}},
+    "DMIN": {"dice": {"attention_activation": "dice", "attention_hidden_units": [16]}},
+    "EDCN": {
+        "concatenation": {"bridge_type": "concatenation", "norm": "layer", "temperature": 0.5},
+        "attention": {"bridge_type": "attention_pooling"},
+        "addition": {"bridge_type": "pointwise_addition", "norm": "none"},
+    },
+    "ETA": {
+        "few": {"top_k": 2, "short_len": 3, "hash_bits": 16},
+        "long": {"short_len": 0, "num_heads": 4},
+    },
+    "EulerNet": {"deep": {"order_units": [5, 9], "layer_norm": True}},
+    "FinalMLP": {
+        "contexts": {"fs1_context": ["user"], "fs2_context": ["item", "price"], "num_heads": 4},
+        "without_fs": {"use_fs": False},
+    },
+    "FinalNet": {
+        "gated": {"use_field_gate": True},
+        "one_sum": {
+            "block_type": "1B",
+            "residual_type": "sum",
+            "interaction_activation": "relu",
+            "use_field_gate": True,
+        },
+    },
+    "FmFM": {"vector": {"interaction": "vector"}, "scalar": {"interaction": "scalar"}},
+    "FwFM": {"LW": {"linear_type": "LW"}, "FeLV": {"linear_type": "FeLV"}},
+    "GDCN": {
+        "stacked": {"architecture": "stacked"},
+        "crossnet": {"architecture": "crossnet_only"},
+    },
+    "HiFormer": {
+        "low_rank": {"rank": 5, "head_dim": 3, "num_layers": 1},
+        "fields": {"composite": False, "num_heads": 4},
+    },
+    "MaskNet": {"serial": {"model_type": "serial"}},
+    "NFM": {"plain": {"pooling_norm": False, "mlp_params": {"norm": "none", "dims": [16]}}},
+    "OneTrans": {
+        "one": {"behavior_feature_name": "history", "num_layers": 1, "num_tokens": 3},
+        "groups": {
+            "behavior_feature_name": ["tags", "history"],
+            "token_groups": [["user", "item"], ["city", "price", "image"]],
+            "pyramid": False,
+        },
+    },
+    "PNN": {"both": {"product_type": "both", "outer_product_dim": 3}},
     "POSO": {"mmoe": {"architecture": "mmoe", "expert_hidden_dims": [16, 8], "num_experts": 3}},
+    "RankMixer": {
+        "groups": {
+            "token_groups": [["user", "price"], ["item", "history", "tags"], ["city", "image"]],
+            "token_dim": 24,
+        },
+    },
+    "SDIM": {"long": {"short_len": 0, "num_hashes": 12, "signature_width": 2}},
+    "SIM": {"few": {"top_k": 3, "short_len": 0}},
+    "WuKong": {
+        "attentive": {"attention_params": {"dims": [8]}, "rank": 3, "num_fmb": 3, "num_lcb": 4},
+        "full": {"rank": None, "num_layers": 1},
+    },
+    "xDeepFM": {"whole": {"split_half": False, "cin_size": [6, 5], "cin_activation": "relu"}},
 }
 """Settings that change a model's structure, beside its defaults."""
 

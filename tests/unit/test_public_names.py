@@ -18,7 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
     "DenseFeature", "SparseFeature", "SequenceFeature", "FeatureSet",
     "Batch", "RecDataLoader",
-    "BaseModel", "DataProcessor", "DCN", "DCNv2", "DeepFM", "DIN", "POSO", "ShareBottom",
+    "BaseModel", "DataProcessor", "AFM", "AFN", "AutoInt", "BST", "DCN", "DCNv2", "DCNv3",
+    "DeepFM", "DIEN", "DIN", "DLRM", "DMIN", "DMR", "DNN", "EDCN", "ETA", "EulerNet", "FFM",
+    "FiBiNET", "FinalMLP", "FinalNet", "FM", "FmFM", "FwFM", "GDCN", "HiFormer", "LR",
+    "MaskNet", "NFM", "OneTrans", "ONN", "PNN", "POSO", "RankMixer", "SDIM", "ShareBottom",
+    "SIM", "WideDeep", "WuKong", "xDeepFM",
     "load", "seed_everything",
     "NextRecError", "ConfigError", "FeatureError", "DataError", "NotFittedError",
     "CheckpointError", "TrainingError", "MissingDependencyError",

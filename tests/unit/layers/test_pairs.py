@@ -7,7 +7,12 @@ import itertools
 import pytest
 import torch
 
-from nextrec.layers.pairs import pair_inner_products, pair_positions, pair_products
+from nextrec.layers.pairs import (
+    pair_inner_products,
+    pair_positions,
+    pair_products,
+    weighted_pair_sum,
+)
 
 
 def test_pair_products_are_in_the_order_of_combinations():
@@ -29,3 +34,34 @@ def test_inner_products_are_in_the_same_order(fields):
 
 def test_one_field_has_no_pair():
     assert pair_inner_products(torch.ones(2, 1, 3), torch.ones(2, 1, 3)).shape == (2, 0)
+
+
+def bilinear(x: torch.Tensor, matrices: list[torch.Tensor]) -> torch.Tensor:
+    pairs = itertools.combinations(range(x.shape[1]), 2)
+    terms = [
+        torch.einsum("bd,de,be->b", x[:, i], m, x[:, j])
+        for (i, j), m in zip(pairs, matrices, strict=True)
+    ]
+    return torch.stack(terms, 1).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("fields", [2, 3, 6])
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4)])
+def test_weighted_pair_sum_is_the_sum_of_the_bilinear_forms(fields, shape):
+    pairs = fields * (fields - 1) // 2
+    x = torch.randn(5, fields, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(pairs, *shape, dtype=torch.float64, requires_grad=True)
+    matrices = list(weight) if len(shape) == 2 else [torch.diag(w.expand(4)) for w in weight]
+    expected = bilinear(x, matrices)
+    torch.testing.assert_close(weighted_pair_sum(x, weight), expected)
+    ours = torch.autograd.grad(weighted_pair_sum(x, weight).square().sum(), (x, weight))
+    theirs = torch.autograd.grad(expected.square().sum(), (x, weight))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4)])
+def test_weighted_pair_sum_works_under_autocast(shape):
+    x, weight = torch.randn(3, 5, 4), torch.randn(10, *shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = weighted_pair_sum(x, weight)
+    torch.testing.assert_close(near.float(), weighted_pair_sum(x, weight), rtol=0.1, atol=0.3)
