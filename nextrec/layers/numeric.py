@@ -97,12 +97,12 @@ class AutoDis(nn.Module):
         n, D, H = num_features, output_dim, num_embeddings
         self.first = _uniform(n, 1, H, bound=1.0)
         self.second = _uniform(n, H, H, bound=(3 / H) ** 0.5)
-        self.meta = nn.Parameter(torch.randn(n, H, D) * D**-0.5)
+        self.vectors = nn.Parameter(torch.randn(n, H, D) * D**-0.5)
         self.alpha, self.temperature = alpha, temperature
         self.out_features = D
 
     def forward(self, x: Tensor, only: Positions = None) -> Tensor:  # noqa: D102
-        first, second, meta = (_of(each, only) for each in (self.first, self.second, self.meta))
+        first, second, meta = (_of(each, only) for each in (self.first, self.second, self.vectors))
         h = nn.functional.leaky_relu(x.t().unsqueeze(-1) * first)  # (n, B, H)
         scores = torch.baddbmm(h, h, second, beta=self.alpha)
         choice = torch.softmax(scores / self.temperature, dim=-1)

@@ -50,6 +50,8 @@ CHANGED_DEFAULTS = {
     "dense_l2_reg": "as embedding_l1_reg",
     "DIN.attention_activation": "the paper's Dice",
     "DIN.attention_use_softmax": "the paper does not normalise the weights",
+    "DIEN.attention_activation": "None takes the paper's bilinear attention",
+    "DIEN.attention_hidden_units": "None takes the paper's bilinear attention",
     "BaseModel.evaluate.batch_size": "it changes speed alone",
     "BaseModel.predict.batch_size": "it changes speed alone",
     "BaseModel.predict.streaming_chunk_size": "it changes speed alone",

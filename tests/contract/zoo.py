@@ -31,10 +31,14 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "mlp": {"attention_hidden_units": [16, 8]},
         "agru": {"gru_type": "agru", "gru_hidden_size": 8},
         "aigru": {"gru_type": "aigru", "attention_activation": "sigmoid"},
+        "auxiliary": {"use_negsampling": True},
     },
     "DIN": {"softmax": {"attention_use_softmax": True, "attention_activation": "sigmoid"}},
     "DMR": {"alone": {"auxiliary_weight": 0.0, "attention_dim": 5}},
-    "DMIN": {"dice": {"attention_activation": "dice", "attention_hidden_units": [16]}},
+    "DMIN": {
+        "dice": {"attention_activation": "dice", "attention_hidden_units": [16]},
+        "auxiliary": {"use_negsampling": True},
+    },
     "EDCN": {
         "concatenation": {"bridge_type": "concatenation", "norm": "layer", "temperature": 0.5},
         "attention": {"bridge_type": "attention_pooling"},

@@ -51,7 +51,7 @@ def x() -> dict[str, Tensor]:
 def test_one_module_for_a_type_a_width_and_parameters(layer: EmbeddingLayer) -> None:
     kinds = [type(module) for module in layer.numeric]
     assert kinds == [AutoDis, AutoDis, PeriodicEmbedding, PiecewiseLinear, PeriodicEmbedding]
-    assert layer.numeric[0].meta.shape == (2, 5, D)
+    assert layer.numeric[0].vectors.shape == (2, 5, D)
     assert layer.numeric[3].scale.shape == (2, 2)
     assert list(layer.dense_transforms) == ["linear", "image"]
 

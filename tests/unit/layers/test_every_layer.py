@@ -56,7 +56,24 @@ LAYERS = {
     "CrossNetV2": (lambda: layers.CrossNetV2(D, 2), [numbers(D)]),
     "CrossNetMix": (lambda: layers.CrossNetMix(D, 2, 2, 3), [numbers(D)]),
     "CrossNetMix of one": (lambda: layers.CrossNetMix(D, 2, 2, 1), [numbers(D)]),
+    "GatedCrossNetwork": (lambda: layers.GatedCrossNetwork(D, 2), [numbers(D)]),
     "FM": (layers.FM, [numbers(F, D)]),
+    "CIN": (lambda: layers.CIN(F, [4, 2]), [numbers(F, D)]),
+    "FieldGate": (lambda: layers.FieldGate(F), [numbers(F, D)]),
+    "InstanceGuidedMask": (lambda: layers.InstanceGuidedMask(D, 8, 4), [numbers(D)]),
+    "NLinear": (lambda: layers.NLinear(F, 2, D), [numbers(F, 2)]),
+    "AutoDis": (lambda: layers.AutoDis(F, D, 4), [numbers(F)]),
+    "PeriodicEmbedding": (lambda: layers.PeriodicEmbedding(F, D, 4), [numbers(F)]),
+    "TokenFeedForward": (lambda: layers.TokenFeedForward(F, D, 2), [numbers(F, D)]),
+    "target attention": (
+        lambda: layers.MultiHeadTargetAttention(D, 2),
+        [numbers(D), numbers(L, D), mask(L)],
+    ),
+    "transformer block": (lambda: layers.TransformerBlock(D, 2), [numbers(L, D), mask(L)]),
+    "causal transformer block": (
+        lambda: layers.TransformerBlock(D, 2, norm="pre", causal=True),
+        [numbers(L, D), mask(L)],
+    ),
     "SENETLayer": (lambda: layers.SENETLayer(F), [numbers(F, D)]),
     **{
         kind: (lambda kind=kind: layers.BiLinearInteractionLayer(D, F, kind), [numbers(F, D)])

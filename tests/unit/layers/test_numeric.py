@@ -59,7 +59,7 @@ def by_hand(layer: nn.Module, feature: int, x: float) -> list[float]:
             for k in range(len(h))
         ]
         chances = [math.exp(s / layer.temperature) for s in scores]
-        meta = layer.meta[feature].tolist()
+        meta = layer.vectors[feature].tolist()
         return [
             sum(p * m[d] for p, m in zip(chances, meta, strict=True)) / sum(chances)
             for d in range(D)
@@ -115,8 +115,8 @@ def test_n_linear_of_vectors_is_a_linear_layer_each() -> None:
 def test_temperature_makes_the_choice_hard_or_a_mean(temperature: float) -> None:
     layer = AutoDis(1, D, temperature=temperature)
     e = layer(torch.tensor([[1.0]]))[0, 0]
-    nearest = (layer.meta[0] - e).norm(dim=1).min()
-    to_mean = (layer.meta[0].mean(0) - e).norm()
+    nearest = (layer.vectors[0] - e).norm(dim=1).min()
+    to_mean = (layer.vectors[0].mean(0) - e).norm()
     assert (nearest if temperature < 1 else to_mean) < 1e-3
     assert (to_mean if temperature < 1 else nearest) > 1e-2
 
