@@ -125,17 +125,22 @@ def test_saves_and_loads_bit_equal(case: Case, tmp_path) -> None:
     assert torch.equal(again(x), model(x))
 
 
-def test_learns_a_planted_problem_and_repeats(case: Case) -> None:
-    train, test = frame(1500, seed=1), frame(600, seed=2)
+def test_learns_a_planted_problem(case: Case) -> None:
+    model = case.build(optimizer_params={"lr": 1e-2})
+    model.fit(frame(1500, seed=1), epochs=8, batch_size=100, report=False, seed=3)
+    first = model.tasks[0].name
+    values = model.evaluate(frame(600, seed=2), metrics="auc")
+    assert values["auc" if len(model.tasks) == 1 else f"auc_{first}"] > 0.9
+
+
+def test_repeats_with_a_seed(case: Case) -> None:
+    train, test = frame(300, seed=1), frame(60, seed=2)
     results = []
     for _ in range(2):
         model = case.build(optimizer_params={"lr": 1e-2})
-        model.fit(train, epochs=8, batch_size=100, report=False, seed=3)
+        model.fit(train, epochs=2, batch_size=100, report=False, seed=3)
         results.append(model.predict(test, return_dataframe=False))
     assert np.array_equal(results[0], results[1])
-    first = model.tasks[0].name
-    auc = model.evaluate(test, metrics="auc")["auc" if len(model.tasks) == 1 else f"auc_{first}"]
-    assert auc > 0.9
 
 
 def test_row_gradients_train_like_dense_ones(case: Case) -> None:
