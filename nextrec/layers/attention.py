@@ -140,6 +140,11 @@ class AttentionPoolingLayer(nn.Module):
     ) -> None:
         super().__init__()
         widths = [*((80, 40) if hidden_units is None else hidden_units), 1]
+        if min(widths) < 1:
+            must_be = "positive integers"
+            raise ConfigError(
+                invalid("AttentionPoolingLayer", "hidden_units", must_be, widths[:-1])
+            )
         # A softmax cancels what is added to every score: there the last bias would learn noise.
         biases = [True] * (len(widths) - 1) + [not use_softmax]
         self.first = nn.Linear(4 * embedding_dim, widths[0], bias=biases[0])

@@ -115,7 +115,8 @@ def mlp_from(input_dim: int, params: Mapping[str, Any] | None, **defaults: Any) 
     Args:
         input_dim: width of the input.
         params: any of :data:`MLP_PARAMETERS`.
-        **defaults: the same keys, for those that ``params`` lacks.
+        **defaults: the same keys, for those that ``params`` lacks. ``output_layer`` and
+            ``output_dim`` among them are the model's shape, and not for ``params`` to change.
 
     Raises:
         ConfigError: an unknown key, with the likely one, or a value that :class:`MLP` refuses.
@@ -129,6 +130,14 @@ activation, norm, output_dim; got 'norms'. Did you mean 'norm'?
     """
     params = dict(params or {})
     check_keys("MLP", params, MLP_PARAMETERS)
+    fixed = {"output_layer": True, **defaults} if "output_dim" in defaults else defaults
+    changed = [
+        invalid("MLP", name, f"left to the model, which needs {fixed[name]}", params[name])
+        for name in ("output_layer", "output_dim")
+        if name in fixed and params.get(name, fixed[name]) != fixed[name]
+    ]
+    if changed:
+        raise ConfigError("\n".join(changed))
     return MLP(input_dim, **{**defaults, **params})
 
 

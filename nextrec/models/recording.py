@@ -13,6 +13,7 @@ import torch
 
 from nextrec.errors import CheckpointError, ConfigError, did_you_mean, invalid
 from nextrec.features import BaseFeature, FeatureSet
+from nextrec.models.arguments import check_types
 
 FEATURE = "__feature__"
 
@@ -22,12 +23,15 @@ class Recorded(ABCMeta):
 
     After ``__init__`` of the outermost class the model gets ``init_arguments``, a flat mapping from
     argument name to what was given, and ``_finish_construction`` is called. A ``seed`` among the
-    arguments seeds the initial weights without touching the global streams.
+    arguments seeds the initial weights without touching the global streams. NextRec's own models
+    get arguments of the annotated types; others may annotate as they like.
     """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Build a model and record its arguments."""
         args, kwargs = _name_positions(cls, args, kwargs)
+        if cls.__init__.__module__.startswith("nextrec."):  # type: ignore[misc]
+            _check(cls, args, kwargs)
         with _seeded(kwargs.get("seed")):
             model = super().__call__(*args, **kwargs)
             model._fill_linear_layers()
@@ -41,6 +45,13 @@ class Recorded(ABCMeta):
         model.init_arguments = arguments
         model._finish_construction()
         return model
+
+
+def _check(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    names = list(inspect.signature(cls.__init__).parameters)[1:]
+    # Features have errors of their own; the annotations don't know a FeatureSet.
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    check_types(cls.__init__, cls.__name__, given)
 
 
 def _copied(value: Any) -> Any:

@@ -14,6 +14,7 @@ from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFe
 from nextrec.layers.attention import MultiHeadSelfAttention
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
+from nextrec.layers.tokens import check_counts, check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -63,9 +64,16 @@ class AutoInt(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
-        if not isinstance(att_layer_num, int) or att_layer_num < 1:
-            must_be = "an integer of at least 1"
-            raise ConfigError(invalid(self.model_name, "att_layer_num", must_be, att_layer_num))
+        check_counts(
+            self.model_name,
+            att_layer_num=att_layer_num,
+            att_embedding_dim=att_embedding_dim,
+            att_head_num=att_head_num,
+        )
+        check_rates(self.model_name, att_dropout=att_dropout)
+        if att_embedding_dim % att_head_num:
+            must_be = f"a divisor of `att_embedding_dim` ({att_embedding_dim})"
+            raise ConfigError(invalid(self.model_name, "att_head_num", must_be, att_head_num))
         every, self.projections = self._fields(att_embedding_dim)
         self.embedding = EmbeddingLayer(every)
         width = every.fields[0].width if self.projections is None else att_embedding_dim

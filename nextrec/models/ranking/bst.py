@@ -14,6 +14,7 @@ from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
+from nextrec.layers.tokens import check_rates
 from nextrec.layers.transformer import PositionalEmbedding, TransformerBlock
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
@@ -73,6 +74,7 @@ class BST(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_rates(self.model_name, block_dropout=block_dropout)
         if output not in get_args(Output):
             raise ConfigError(unknown_option(self.model_name, "output", get_args(Output), output))
         if num_blocks < 1:

@@ -12,6 +12,7 @@ from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.cross import CrossNetwork
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
+from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -43,6 +44,7 @@ class DCN(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_counts(self.model_name, cross_num=cross_num)
         self.embedding = EmbeddingLayer(self.features)
         width = self.embedding.out_features
         self.cross_network = CrossNetwork(width, cross_num)

@@ -13,6 +13,7 @@ from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.cross import CrossNetMix, CrossNetV2
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
+from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -59,6 +60,12 @@ class DCNv2(BaseModel):
             )
         if architecture == "crossnet_only" and mlp_params is not None:
             raise ConfigError("DCNv2: `mlp_params` has no use with `architecture` 'crossnet_only'.")
+        check_counts(
+            self.model_name,
+            cross_num=cross_num,
+            low_rank=1 if low_rank is None else low_rank,
+            num_experts=num_experts,
+        )
         self.architecture = architecture
         self.embedding = EmbeddingLayer(self.features)
         width = self.embedding.out_features

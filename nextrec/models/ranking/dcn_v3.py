@@ -12,6 +12,7 @@ from nextrec.errors import ConfigError, FeatureError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import BatchNorm1d
+from nextrec.layers.tokens import check_rates
 from nextrec.loss import Objective
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
@@ -144,6 +145,7 @@ class DCNv3(BaseModel):
         ):
             if not isinstance(value, int) or value < 0:
                 raise ConfigError(invalid(self.model_name, name, "an integer of at least 0", value))
+        check_rates(self.model_name, deep_dropout=deep_dropout, shallow_dropout=shallow_dropout)
         layers = {"deep": deep_cross_num, "shallow": shallow_cross_num}
         if not any(layers.values()):
             must_be = "at least 1 where `shallow_cross_num` is 0"

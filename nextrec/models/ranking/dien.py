@@ -17,6 +17,7 @@ from nextrec.layers.mlp import mlp_from
 from nextrec.layers.next_item import NextItemLoss
 from nextrec.layers.recurrent import AGRU, AUGRU, DynamicGRU
 from nextrec.layers.softmax import masked_softmax
+from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -82,6 +83,7 @@ class DIEN(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_counts(self.model_name, gru_hidden_size=gru_hidden_size)
         if gru_type not in EVOLUTIONS:
             raise ConfigError(unknown_option(self.model_name, "gru_type", EVOLUTIONS, gru_type))
         if not auxiliary_weight > 0:

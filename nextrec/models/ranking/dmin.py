@@ -18,6 +18,7 @@ from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
 from nextrec.layers.next_item import NextItemLoss
 from nextrec.layers.softmax import masked_softmax
+from nextrec.layers.tokens import check_rates
 from nextrec.layers.transformer import PositionalEmbedding, SelfAttention, TransformerBlock
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
@@ -84,6 +85,7 @@ class DMIN(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_rates(self.model_name, attention_dropout=attention_dropout)
         if not auxiliary_weight > 0:
             raise ConfigError(
                 invalid(self.model_name, "auxiliary_weight", "positive", auxiliary_weight)
@@ -171,8 +173,8 @@ class HeadAttention(nn.Module):
         self, num_heads: int, width: int, hidden_units: Sequence[int], activation: str
     ) -> None:
         super().__init__()
-        if not hidden_units:
-            must_be = "at least one width"
+        if not hidden_units or min(hidden_units) < 1:
+            must_be = "at least one width, all positive"
             raise ConfigError(invalid("DMIN", "attention_hidden_units", must_be, hidden_units))
         first, last = hidden_units[0], hidden_units[-1]
         self.on_interest = ExpertLinear(num_heads, 2 * width, first)

@@ -15,6 +15,7 @@ from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
 from nextrec.layers.search import HistoryIds, Part, best, newest, require_count
 from nextrec.layers.target_attention import MultiHeadTargetAttention
+from nextrec.layers.tokens import check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -71,6 +72,7 @@ class ETA(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_rates(self.model_name, attention_dropout=attention_dropout)
         require_count(self.model_name, "top_k", top_k)
         require_count(self.model_name, "hash_bits", hash_bits)
         require_count(self.model_name, "short_len", short_len, least=0)

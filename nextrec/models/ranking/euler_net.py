@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
+from nextrec.layers.tokens import check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -101,6 +102,9 @@ class EulerNet(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_rates(
+            self.model_name, explicit_dropout=explicit_dropout, implicit_dropout=implicit_dropout
+        )
         features = self.features.as_fields(self.model_name, at_least=2)
         width, count = features.field_width(self.model_name), len(features)
         units = [count] if order_units is None else order_units

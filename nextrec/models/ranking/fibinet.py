@@ -13,6 +13,7 @@ from nextrec.layers.embedding import EmbeddingLayer, numbers
 from nextrec.layers.first_order import FirstOrder
 from nextrec.layers.fm import BiLinearInteractionLayer, SENETLayer
 from nextrec.layers.mlp import mlp_from
+from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -51,6 +52,7 @@ class FiBiNET(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_counts(self.model_name, senet_reduction=senet_reduction)
         width = self.features.field_width(self.model_name, at_least=2)
         count = len(self.features.fields)
         self.embedding = EmbeddingLayer(self.features)

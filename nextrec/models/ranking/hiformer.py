@@ -13,7 +13,7 @@ from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.tokens import TokenFeedForward, TokenLinear, check_counts
+from nextrec.layers.tokens import TokenFeedForward, TokenLinear, check_counts, check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -85,6 +85,7 @@ class HiFormer(BaseModel):
             rank=1 if rank is None else rank,
             ffn_ratio=ffn_ratio,
         )
+        check_rates(owner, dropout=dropout)
         if head_dim is None and width % num_heads:
             must_be = f"a divisor of the fields' width {width} without `head_dim`"
             raise ConfigError(invalid(owner, "num_heads", must_be, num_heads))

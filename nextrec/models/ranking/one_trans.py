@@ -20,6 +20,7 @@ from nextrec.layers.tokens import (
     TokenFeedForward,
     TokenLinear,
     check_counts,
+    check_rates,
     grouped_places,
 )
 from nextrec.models.base import BaseModel
@@ -112,6 +113,7 @@ class OneTrans(BaseModel):
             num_heads=num_heads,
             ffn_ratio=ffn_ratio,
         )
+        check_rates(owner, dropout=dropout)
         if token_dim % num_heads:
             must_be = f"a divisor of `token_dim` ({token_dim})"
             raise ConfigError(invalid(owner, "num_heads", must_be, num_heads))

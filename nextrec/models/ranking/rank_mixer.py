@@ -15,6 +15,7 @@ from nextrec.layers.tokens import (
     GroupTokenizer,
     TokenFeedForward,
     check_counts,
+    check_rates,
     even_places,
     grouped_places,
 )
@@ -88,6 +89,7 @@ class RankMixer(BaseModel):
             num_layers=num_layers,
             ffn_ratio=ffn_ratio,
         )
+        check_rates(owner, dropout=dropout)
         if token_groups is None:
             if num_tokens > width:
                 must_be = f"at most the {width} numbers of the flat vector"

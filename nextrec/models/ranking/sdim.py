@@ -17,6 +17,7 @@ from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
 from nextrec.layers.search import newest, require_count, take
 from nextrec.layers.target_attention import MultiHeadTargetAttention
+from nextrec.layers.tokens import check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -74,6 +75,7 @@ class SDIM(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_rates(self.model_name, attention_dropout=attention_dropout)
         require_count(self.model_name, "num_hashes", num_hashes)
         require_count(self.model_name, "signature_width", signature_width)
         require_count(self.model_name, "short_len", short_len, least=0)

@@ -15,6 +15,7 @@ from nextrec.layers.history import Histories, Pair, find_pairs
 from nextrec.layers.mlp import MLP, mlp_from
 from nextrec.layers.search import HistoryIds, Part, best, newest, require_count
 from nextrec.layers.target_attention import MultiHeadTargetAttention
+from nextrec.layers.tokens import check_rates
 from nextrec.loss import Objective
 from nextrec.loss.reduction import check_number
 from nextrec.models.base import BaseModel
@@ -98,6 +99,7 @@ class SIM(BaseModel):
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
+        check_rates(self.model_name, attention_dropout=attention_dropout)
         require_count(self.model_name, "top_k", top_k)
         require_count(self.model_name, "short_len", short_len, least=0)
         check_number(self.model_name, "auxiliary_weight", auxiliary_weight, above=True)
