@@ -6,6 +6,7 @@ import itertools
 import math
 
 import pytest
+import torch
 from parity.pieces import (
     ROWS,
     Vector,
@@ -22,7 +23,7 @@ from parity.pieces import (
     table,
     vectors,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from nextrec.models.ranking.afm import AFM
 from nextrec.models.ranking.ffm import FFM
@@ -190,13 +191,32 @@ def test_onn() -> None:
     check(model, expected)
 
 
-def test_afm() -> None:
+class Mask(nn.Module):
+    """Dropout of chosen numbers."""
+
+    def __init__(self, kept: Tensor) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.kept * x
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_afm(dropout: bool) -> None:
     model = ready(AFM(**features(), attention_dim=4, target=["click", "buy"]))
     hidden, output = model.attention_hidden, model.attention_output
+    kept = torch.ones(ROWS, len(PAIRS), D, dtype=torch.float64)
+    if dropout:
+        kept = 2 * torch.bernoulli(0.5 * kept, generator=torch.Generator().manual_seed(0))
+    model.dropout = Mask(kept)
     expected = []
     for row in range(ROWS):
         e = fields(model.embedding, row)
-        products = [times(e[i], e[j]) for i, j in PAIRS]
+        products = [
+            times(numbers, times(e[i], e[j]))
+            for numbers, (i, j) in zip(kept[row].tolist(), PAIRS, strict=True)
+        ]
         scores = [affine(output, relu(affine(hidden, u)))[0] for u in products]
         total = sum(math.exp(s) for s in scores)
         pooled = [
