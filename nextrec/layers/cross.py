@@ -105,7 +105,7 @@ class GatedCrossNetwork(nn.Module):
         x_{l+1} = x_0 \odot (W_l x_l + b_l) \odot \sigma(G_l x_l) + x_l
 
     Source: F. Wang, Gu, Li, Lu, Zhang and Gu, "Towards Deeper, Lighter and Interpretable Cross
-    Network for CTR Prediction", CIKM 2023, eq. 2.
+    Network for CTR Prediction", CIKM 2023.
 
     Args:
         input_dim: width D.
@@ -143,7 +143,7 @@ class CrossNetMix(nn.Module):
     the mixture is :math:`x_0 \odot (\sum_k U_{lk} (G_k h_{lk}) + b_l)`, one matrix product over
     all experts, and the K full-width outputs never exist (measured: less than half the time).
 
-    Source: as :class:`CrossNetV2`, eq. 3 and 4.
+    Source: as :class:`CrossNetV2`.
 
     Args:
         input_dim: width D.

@@ -15,7 +15,7 @@ class InstanceGuidedMask(nn.Module):
     The factors may have any sign and size: it is the normalisation around a mask that bounds them.
 
     Source: Z. Wang, She and J. Zhang, "MaskNet: Introducing Feature-Wise Multiplication to CTR
-    Ranking Models by Instance-Guided Mask", DLP-KDD 2021, eq. 5.
+    Ranking Models by Instance-Guided Mask", DLP-KDD 2021.
 
     Args:
         input_dim: width of the embedding v.

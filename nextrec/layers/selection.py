@@ -28,7 +28,7 @@ class ContextGate(nn.Module):
     selected), or one learned vector for all rows. A weight lies in (0, 2) and starts near 1.
 
     Source: Mao, Zhu, Su, Cai, Li and Dong, "FinalMLP: An Enhanced Two-Stream MLP Model for CTR
-    Prediction", AAAI 2023, eq. 4 and 5.
+    Prediction", AAAI 2023.
 
     Args:
         context: features of the context; a number C learns one vector of that width instead.
@@ -107,7 +107,7 @@ class Regulation(nn.Module):
     the start all weights are 1 / F.
 
     Source: Chen, Wang, Liu, Tang, Guo, Zheng, Yao, Zhang and He, "Enhancing Explicit and Implicit
-    Feature Interactions via Information Sharing for Parallel Deep CTR Models", CIKM 2021, eq. 10.
+    Feature Interactions via Information Sharing for Parallel Deep CTR Models", CIKM 2021.
 
     Args:
         widths: width of each field; F of them, with the sum W.

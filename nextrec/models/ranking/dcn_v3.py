@@ -26,7 +26,8 @@ class MaskedCross(nn.Module):
         x_{l+1} = y_l \odot [c_l; \mathrm{mask}(c_l)] + x_l
 
     In the linear cross network y is x_1 and the degree grows by one a layer; in the exponential
-    one y is x_l and the degree doubles. The layer norm leaves about half of a mask at zero.
+    one y is x_l and the degree doubles. The layer norm leaves about half of a mask at zero. The
+    authors' code adds a bias of width D behind the mask instead of b.
 
     Shape: ``(B, H, D)``, H heads that share the weights -> ``(B, num_logits)``, their mean.
     """
@@ -70,8 +71,8 @@ class TriObjective(Objective):
     .. math::
         L + \sum_b w_b L_b, \qquad w_b = \max(0, L_b - L)
 
-    by task (eq. 6 and 7 of the paper with the binary cross entropy). The weights are constants of
-    the gradient: differentiated, they would pay for a larger L.
+    by task (the paper's Tri-BCE with the binary cross entropy). The weights are constants of the
+    gradient: differentiated, as in the authors' code, they would pay for a larger L.
     """
 
     def forward(
