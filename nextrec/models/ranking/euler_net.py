@@ -47,7 +47,8 @@ class EulerLayer(nn.Module):
         self.alpha = nn.Parameter(F.one_hot(first, inputs).float())  # (N, M)
         self.bias = nn.Parameter(0.01 * torch.randn(2, 1, outputs, width))  # delta
         self.implicit = nn.Linear(inputs * width, outputs * width)
-        nn.init.normal_(self.implicit.weight, std=0.01)
+        # Much smaller ones leave the phases, and so the products, without a gradient for long.
+        nn.init.xavier_uniform_(self.implicit.weight)
         self.explicit_dropout = nn.Dropout(explicit_dropout)
         self.implicit_dropout = nn.Dropout(implicit_dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 if layer_norm else 0))

@@ -123,6 +123,13 @@ def test_euler_layer_starts_as_its_inputs() -> None:
     assert torch.equal(EulerNet(**sparse(), order_units=[7]).layers[0].alpha.sum(1), torch.ones(7))
 
 
+def test_euler_layer_starts_with_xavier_spread() -> None:
+    (layer,) = EulerNet(**sparse()).layers
+    rows, columns = layer.implicit.weight.shape
+    bound = (6 / (rows + columns)) ** 0.5
+    assert 0.8 * bound < layer.implicit.weight.abs().max() <= bound
+
+
 def test_a_vanishing_modulus_has_a_finite_gradient() -> None:
     model = EulerNet(**sparse())
     with torch.no_grad():
