@@ -31,7 +31,7 @@ CONFIGS = ROOT / "examples" / "histories"
 MAX_LEN = 50
 FACTS = {
     "configs": "histories",
-    "protocol": "MovieLens 1M, rating >= 4, histories of 50 liked movies, split by each user's time",
+    "protocol": "MovieLens 1M, rating >= 4, 50 liked movies before, split by each user's time",
 }
 
 

@@ -60,12 +60,12 @@ def models() -> str:
 
 
 def configured(folder: str) -> dict[str, str]:
-    """Config -> model of the runs of a benchmark; of several configs of a model, the best one."""
+    """Config -> model of the runs of a benchmark; of several configs, the best on validation."""
     runs, best = load(folder)["runs"], {}
     for name in runs:
         model = model_of(folder, name)
-        if model and "," not in name:
-            auc = summary(folder, name)["auc"]
+        if "," not in name:
+            auc = statistics.mean(run["valid_auc"] for run in runs[name])
             if model not in best or auc > best[model][1]:
                 best[model] = (name, auc)
     return {config: model for model, (config, _) in best.items()}

@@ -86,18 +86,21 @@ class Rows:
         self.read: list[tuple[Tensor, Tensor]] = []
 
     def __call__(self, rows: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():  # a search that trains nothing
+            return self.weight[rows]
         leaf = self.weight[rows].requires_grad_()
         self.read.append((rows, leaf))
         return leaf
 
     def step(self) -> None:
-        rows = torch.cat([each.reshape(-1) for each, _ in self.read])
-        grads = torch.cat([leaf.grad.reshape(-1, leaf.shape[-1]) for _, leaf in self.read])
+        used = [(rows, leaf) for rows, leaf in self.read if leaf.grad is not None]
+        self.read = []
+        rows = torch.cat([each.reshape(-1) for each, _ in used])
+        grads = torch.cat([leaf.grad.reshape(-1, leaf.shape[-1]) for _, leaf in used])
         unique, inverse = torch.unique(rows, return_inverse=True)
         merged = torch.zeros(len(unique), grads.shape[1]).index_add_(0, inverse, grads)
         self.sums[unique] += merged.square().mean(1)
         self.weight[unique] -= 0.01 * merged / (self.sums[unique].sqrt().unsqueeze(1) + 1e-10)
-        self.read = []
 
 
 def bare(name: str, data: Batch, bf16: bool) -> list[float]:
@@ -166,7 +169,7 @@ def measure(name: str, rows: int, repeats: int, precision: str) -> dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="*", help="default: all ranking models")
+    parser.add_argument("--models", nargs="*", help="default: all; results of others are kept")
     parser.add_argument("--rows", type=int, default=8 * BATCH)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
@@ -177,7 +180,9 @@ def main() -> None:
         print(json.dumps(measure(options.child, options.rows, options.repeats, options.precision)))
         return
     print("{:<14}{:>10}{:>10}{:>10}".format("model", "rows/s", "bare", "of bare"))
-    results = []
+    kept = {}
+    if options.models and options.out and options.out.exists():
+        kept = {row["model"]: row for row in json.loads(options.out.read_text())["rows"]}
     for name in options.models or ranking_models():
         command = [sys.executable, __file__, "--child", name, "--rows", str(options.rows)]
         command += ["--repeats", str(options.repeats), "--precision", options.precision]
@@ -185,13 +190,17 @@ def main() -> None:
         if done.returncode:
             raise SystemExit(f"{name}:\n{done.stderr[-2000:]}")
         row = json.loads(done.stdout.splitlines()[-1])
-        results.append(row)
+        kept[name] = row
         print(
             f"{name:<14}{row['rows_per_second']:>10,}{row['bare']:>10,}{row['of_bare']:>10.2f}",
             flush=True,
         )
         if options.out:  # each result as it comes
-            result = {"machine": describe(), "threads": torch.get_num_threads(), "rows": results}
+            result = {
+                "machine": describe(),
+                "threads": torch.get_num_threads(),
+                "rows": list(kept.values()),
+            }
             options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -156,7 +156,7 @@ class EmbeddingLayer(nn.Module):
 
     def sequence(self, x: Mapping[str, Tensor], feature: SequenceFeature) -> tuple[Tensor, Tensor]:
         """A history as it is: vectors ``(B, L, D)`` and True ``(B, L)`` at real positions."""
-        ids = _newest(column(x, feature.name), feature.max_len)  # (B, L)
+        ids = newest_ids(column(x, feature.name), feature)  # (B, L)
         if not hasattr(x, "ids"):
             self._check_range(ids.reshape(-1, 1), (feature.name,))
         storage = self.embed_dict.storage_of(feature.embedding_name)
@@ -321,8 +321,13 @@ class InputMask(nn.Module):
         return (ids != feature.padding_id).unsqueeze(1).float()
 
 
-def _newest(ids: Tensor, max_len: int) -> Tensor:
-    """Sequences ``(B, L)`` cut to their last ``max_len`` positions; one id a row is a sequence."""
+def newest_ids(ids: Tensor, feature: SequenceFeature) -> Tensor:
+    """Sequences ``(B, L)`` cut to their last ``max_len`` positions; L is at least 1.
+
+    One id a row is a sequence, and a batch without any position has one of padding.
+    """
     if ids.dim() == 1:
         ids = ids.unsqueeze(1)
-    return ids[:, -max_len:] if ids.shape[1] > max_len else ids
+    if not ids.shape[1]:
+        ids = F.pad(ids, (0, 1), value=feature.padding_id)
+    return ids[:, -feature.max_len :] if ids.shape[1] > feature.max_len else ids

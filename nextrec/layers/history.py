@@ -136,6 +136,8 @@ def find_pairs(
 def _named(
     features: FeatureSet, names: str | Sequence[str] | None, kind: type, owner: str, parameter: str
 ) -> list[Any]:
+    if names is not None and not names:
+        raise FeatureError(invalid(owner, parameter, "a name, a list of names or None", names))
     chosen = [names] if isinstance(names, str) else list(names or ())
     for name in chosen:
         if not isinstance(features[name], kind):

@@ -70,7 +70,7 @@ class AutoDis(nn.Module):
         e_j = \sum_h \mathrm{softmax}_h(\tilde x_j / \tau)\, M_{jh}
 
     Source: Guo, Chen, Tang, Zhang, Li and He, "An Embedding Learning Framework for Numerical
-    Features in CTR Prediction", KDD 2021, eq. 4 to 7 with the weighted-average aggregation.
+    Features in CTR Prediction", KDD 2021, with the weighted-average aggregation.
 
     Args:
         num_features: features n.

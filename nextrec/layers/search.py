@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import SequenceFeature
+from nextrec.layers.embedding import newest_ids
 
 Part = tuple[Tensor, Tensor]
 """Positions ``(B, k)`` in a history, and True ``(B, k)`` where there is an item at all."""
@@ -81,7 +82,7 @@ class HistoryIds:
         beside: Sequence[SequenceFeature] = (),
     ) -> None:
         self.sequences = tuple(dict.fromkeys([*histories, *beside]))
-        cut = {f.name: _matrix(x[f.name])[:, -f.max_len :] for f in self.sequences}
+        cut = {f.name: newest_ids(x[f.name], f) for f in self.sequences}
         length = max(column.shape[1] for column in cut.values())
         self.ids = {
             f.name: F.pad(cut[f.name], (0, length - cut[f.name].shape[1]), value=f.padding_id)
@@ -96,10 +97,6 @@ class HistoryIds:
             f.name: self.ids[f.name].gather(1, positions).masked_fill(~real, f.padding_id)
             for f in self.sequences
         }
-
-
-def _matrix(ids: Tensor) -> Tensor:
-    return ids.unsqueeze(1) if ids.dim() == 1 else ids
 
 
 def require_count(owner: str, name: str, value: object, least: int = 1) -> None:

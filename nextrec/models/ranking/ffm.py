@@ -21,7 +21,8 @@ class FFM(BaseModel):
         z = b + \sum_i w_i x_i + \sum_{i<j} \langle v_{i, f_j}, v_{j, f_i} \rangle x_i x_j
 
     where :math:`f_i` is the field of feature i. The features' ``embedding_dim`` is the width of
-    each of the F - 1 vectors; the paper finds 4 to 16 enough. Every feature is one field: a dense
+    each of the F - 1 vectors; small ones do. With several targets each has its first-order weights,
+    and the second-order term is common to them. Every feature is one field: a dense
     one by learned maps :math:`v x + c` of its value, a sequence by its combined vectors, so ids
     within one sequence don't meet each other. The paper leaves the first-order terms out of its
     formulas and scales each row to unit length; we keep the former and don't do the latter.

@@ -37,6 +37,7 @@ class HiFormer(BaseModel):
     the last layer, and an MLP reads them. As in the Transformer, normalisation follows the
     residual.
 
+    Written from descriptions of the paper, whose text could not be compared line by line.
     Departures: each raw dense value has a learned map to the common width, where the paper has an
     MLP over all of them; several tasks share the MLP, which reads all their tokens.
 

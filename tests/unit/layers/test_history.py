@@ -64,3 +64,8 @@ def test_a_missing_history_is_refused():
     features = FeatureSet(sparse=[SparseFeature("item", 5)])
     with pytest.raises(ConfigError, match="BST needs a history and its candidate"):
         Histories(features, None, None, "BST")
+
+
+def test_an_empty_list_of_names_is_refused():
+    with pytest.raises(ConfigError, match="`behavior_feature_name` must be a name"):
+        Histories(feature_set(), [], None, "DIN")
