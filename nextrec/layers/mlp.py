@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 import torch.nn.functional as F
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.layers.activation import activation_layer
+from nextrec.layers.checks import is_count, is_rate
 
 Norm = Literal["none", "batch", "layer"]
 NORMS: tuple[str, ...] = get_args(Norm)
@@ -78,7 +78,7 @@ class MLP(nn.Module):
         super().__init__()
         dims = () if dims is None else dims
         problems = stack_problems("MLP", input_dim, dims, dropout, norm)
-        if output_dim is not None and not (output_layer and _is_width(output_dim)):
+        if output_dim is not None and not (output_layer and is_count(output_dim)):
             must_be = "a positive integer, or None; without an output layer None"
             problems.append(invalid("MLP", "output_dim", must_be, output_dim))
         if problems:
@@ -173,12 +173,12 @@ def stack_problems(
     """What is wrong with the arguments of a dense stack, one sentence each."""
     problems = []
     widths = list(dims) if isinstance(dims, list | tuple) else [dims]
-    if not _is_width(input_dim):
+    if not is_count(input_dim):
         problems.append(invalid(owner, "input_dim", "a positive integer", input_dim))
-    if not isinstance(dims, list | tuple) or not all(map(_is_width, widths)):
+    if not isinstance(dims, list | tuple) or not all(map(is_count, widths)):
         problems.append(invalid(owner, "dims", "a list of positive integers", dims))
     rates = list(dropout) if isinstance(dropout, list | tuple) else [dropout] * len(widths)
-    if len(rates) != len(widths) or not all(map(_is_rate, rates or [dropout])):
+    if len(rates) != len(widths) or not all(map(is_rate, rates or [dropout])):
         must_be = f"a number in [0, 1), or a list of one a layer ({len(widths)})"
         problems.append(invalid(owner, "dropout", must_be, dropout))
     if norm not in NORMS:
@@ -191,11 +191,3 @@ def check_keys(owner: str, params: Mapping[str, Any], keys: Sequence[str]) -> No
     unknown = [unknown_option(owner, "parameter", keys, key) for key in params if key not in keys]
     if unknown:
         raise ConfigError("\n".join(unknown))
-
-
-def _is_width(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
-
-
-def _is_rate(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < 1

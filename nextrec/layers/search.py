@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nextrec.errors import ConfigError, invalid
 from nextrec.features import SequenceFeature
 from nextrec.layers.embedding import newest_ids
 
@@ -97,14 +96,3 @@ class HistoryIds:
             f.name: self.ids[f.name].gather(1, positions).masked_fill(~real, f.padding_id)
             for f in self.sequences
         }
-
-
-def require_count(owner: str, name: str, value: object, least: int = 1) -> None:
-    """Refuse an argument that is no integer of at least ``least``.
-
-    >>> require_count("ETA", "top_k", 0)
-    Traceback (most recent call last):
-    nextrec.errors.ConfigError: ETA: `top_k` must be an integer of at least 1; got 0.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(invalid(owner, name, f"an integer of at least {least}", value))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
@@ -175,35 +174,3 @@ def grouped_places(features: FeatureSet, groups: Groups, owner: str) -> list[lis
         must_be = "groups that hold every feature once"
         raise ConfigError(invalid(owner, "token_groups", must_be, groups) + f" Look at {wrong}.")
     return found
-
-
-def check_counts(owner: str, **counts: object) -> None:
-    """Raise one error that lists every argument that is not a positive integer.
-
-    >>> check_counts("RankMixer", num_layers=2, token_dim=0)
-    Traceback (most recent call last):
-    nextrec.errors.ConfigError: RankMixer: `token_dim` must be a positive integer; got 0.
-    """
-    problems = [
-        invalid(owner, name, "a positive integer", value)
-        for name, value in counts.items()
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1
-    ]
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def check_rates(owner: str, **rates: object) -> None:
-    """Raise one error that lists every argument that is no probability to drop a number.
-
-    >>> check_rates("HiFormer", dropout=1.0)
-    Traceback (most recent call last):
-    nextrec.errors.ConfigError: HiFormer: `dropout` must be a number in [0, 1); got 1.0.
-    """
-    problems = [
-        invalid(owner, name, "a number in [0, 1)", value)
-        for name, value in rates.items()
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < 1
-    ]
-    if problems:
-        raise ConfigError("\n".join(problems))

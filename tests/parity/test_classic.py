@@ -83,8 +83,8 @@ def test_wide_and_deep_with_features_of_their_own() -> None:
         WideDeep(
             **features(),
             mlp_params={"dims": [4]},
-            wide_features=["user", "price"],
-            deep_features=["history", "item"],
+            wide_feature_names=["user", "price"],
+            deep_feature_names=["history", "item"],
         )
     )
     items = table(model.embedding, "items")

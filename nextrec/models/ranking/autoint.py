@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFeature
 from nextrec.layers.attention import MultiHeadSelfAttention
+from nextrec.layers.checks import check_counts, check_rates
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.tokens import check_counts, check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

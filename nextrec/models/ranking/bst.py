@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_rates
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.tokens import check_rates
 from nextrec.layers.transformer import PositionalEmbedding, TransformerBlock
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_counts
 from nextrec.layers.cross import CrossNetwork
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, FeatureError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_rates
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import BatchNorm1d
-from nextrec.layers.tokens import check_rates
 from nextrec.loss import Objective
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.attention import AttentionPoolingLayer
+from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
 from nextrec.layers.next_item import NextItemLoss
 from nextrec.layers.recurrent import AGRU, AUGRU, DynamicGRU
 from nextrec.layers.softmax import masked_softmax
-from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

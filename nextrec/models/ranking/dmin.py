@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.activation import Dice, activation_layer
+from nextrec.layers.checks import check_rates
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.gating import ExpertLayerNorm, ExpertLinear
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
 from nextrec.layers.next_item import NextItemLoss
 from nextrec.layers.softmax import masked_softmax
-from nextrec.layers.tokens import check_rates
 from nextrec.layers.transformer import PositionalEmbedding, SelfAttention, TransformerBlock
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions

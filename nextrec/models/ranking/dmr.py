@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from nextrec.errors import FeatureError
 from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFeature
+from nextrec.layers.checks import require_count
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.search import HistoryIds, newest, require_count
+from nextrec.layers.search import HistoryIds, newest
 from nextrec.layers.transformer import PositionalEmbedding
 from nextrec.loss.reduction import check_number
 from nextrec.models.base import BaseModel

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_rates, require_count
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.hashing import SimHash
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.search import HistoryIds, Part, best, newest, require_count
+from nextrec.layers.search import HistoryIds, Part, best, newest
 from nextrec.layers.target_attention import MultiHeadTargetAttention
-from nextrec.layers.tokens import check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

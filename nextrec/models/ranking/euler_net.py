@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_rates
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.tokens import check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer, numbers
 from nextrec.layers.first_order import FirstOrder
 from nextrec.layers.fm import BiLinearInteractionLayer, SENETLayer
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_counts, check_rates
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.tokens import TokenFeedForward, TokenLinear, check_counts, check_rates
+from nextrec.layers.tokens import TokenFeedForward, TokenLinear
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

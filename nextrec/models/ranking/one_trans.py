@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, FeatureError, invalid
 from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_counts, check_rates
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.events import EventTokenizer, find_behaviors
 from nextrec.layers.mlp import mlp_from
@@ -19,8 +20,6 @@ from nextrec.layers.tokens import (
     SplitTokenizer,
     TokenFeedForward,
     TokenLinear,
-    check_counts,
-    check_rates,
     grouped_places,
 )
 from nextrec.models.base import BaseModel

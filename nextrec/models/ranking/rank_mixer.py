@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_counts, check_rates
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
 from nextrec.layers.tokens import (
     GroupTokenizer,
     TokenFeedForward,
-    check_counts,
-    check_rates,
     even_places,
     grouped_places,
 )

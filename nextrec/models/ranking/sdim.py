@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_rates, require_count
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.hashing import SimHash
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.search import newest, require_count, take
+from nextrec.layers.search import newest, take
 from nextrec.layers.target_attention import MultiHeadTargetAttention
-from nextrec.layers.tokens import check_rates
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -78,6 +78,7 @@ class SDIM(BaseModel):
         check_rates(self.model_name, attention_dropout=attention_dropout)
         require_count(self.model_name, "num_hashes", num_hashes)
         require_count(self.model_name, "signature_width", signature_width)
+        require_count(self.model_name, "num_heads", num_heads)
         require_count(self.model_name, "short_len", short_len, least=0)
         if num_hashes % signature_width:
             must_be = f"a divisor of `num_hashes` ({num_hashes})"

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, FeatureError, invalid, unknown_option
 from nextrec.features import DenseFeature, FeatureSet, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_rates, require_count
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.history import Histories, Pair, find_pairs
 from nextrec.layers.mlp import MLP, mlp_from
-from nextrec.layers.search import HistoryIds, Part, best, newest, require_count
+from nextrec.layers.search import HistoryIds, Part, best, newest
 from nextrec.layers.target_attention import MultiHeadTargetAttention
-from nextrec.layers.tokens import check_rates
 from nextrec.loss import Objective
 from nextrec.loss.reduction import check_number
 from nextrec.models.base import BaseModel

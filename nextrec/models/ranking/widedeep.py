@@ -24,7 +24,7 @@ class WideDeep(BaseModel):
 
     The wide part has a weight for every id and every number. The paper's cross-products
     :math:`\phi(x)` are columns like others: let the processor cross them, describe each as a sparse
-    feature, and leave it out of ``deep_features``.
+    feature, and leave it out of ``deep_feature_names``.
 
     The paper trains the wide part by FTRL with L1. Here both parts train with one optimizer, and
     the tables of both are its group ``embedding``. For two, pass :meth:`compile` an optimizer
@@ -33,8 +33,8 @@ class WideDeep(BaseModel):
 
     Args:
         mlp_params: arguments of :class:`~nextrec.layers.mlp.MLP` for the deep tower.
-        wide_features: names of the features that the wide part reads; ``None``: all.
-        deep_features: names of the features that the deep part reads; ``None``: all.
+        wide_feature_names: names of the features that the wide part reads; ``None``: all.
+        deep_feature_names: names of the features that the deep part reads; ``None``: all.
 
     Shape: columns -> ``(B, num_logits)``.
 
@@ -49,18 +49,18 @@ class WideDeep(BaseModel):
         sequence_features: Sequence[SequenceFeature] | None = None,
         mlp_params: Mapping[str, Any] | None = None,
         *,
-        wide_features: Sequence[str] | None = None,
-        deep_features: Sequence[str] | None = None,
+        wide_feature_names: Sequence[str] | None = None,
+        deep_feature_names: Sequence[str] | None = None,
         **options: Unpack[ModelOptions],
     ) -> None:
         super().__init__(dense_features, sparse_features, sequence_features, **options)
-        wide = self._named("wide_features", wide_features)
-        deep = self._named("deep_features", deep_features)
+        wide = self._named("wide_feature_names", wide_feature_names)
+        deep = self._named("deep_feature_names", deep_feature_names)
         idle = [name for name in self.features.names if name not in wide and name not in deep]
         if idle:
             raise ConfigError(
-                f"{self.model_name}: feature {idle[0]!r} is neither in `wide_features` nor in "
-                "`deep_features`."
+                f"{self.model_name}: feature {idle[0]!r} is neither in `wide_feature_names` nor in "
+                "`deep_feature_names`."
             )
         self.linear = FirstOrder(wide, self.num_logits)
         self.embedding = EmbeddingLayer(deep)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
-from nextrec.layers.tokens import check_counts
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 

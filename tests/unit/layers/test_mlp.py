@@ -169,7 +169,7 @@ def test_mlp_from_takes_every_key_and_params_win():
         "output_dim": 2,
         "output_layer": True,
     }
-    mlp = mlp_from(5, params, dims=[9], norm="batch", output_dim=1)
+    mlp = mlp_from(5, params, dims=[9], norm="batch")
     assert [type(layer) for layer in mlp.mlp] == [
         nn.Linear,
         nn.LayerNorm,

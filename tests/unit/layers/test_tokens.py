@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from nextrec.errors import ConfigError, FeatureError
 from nextrec.features import DenseFeature, FeatureSet, SparseFeature
+from nextrec.layers.checks import check_counts
 from nextrec.layers.tokens import (
     GroupTokenizer,
     SplitTokenizer,
     TokenFeedForward,
     TokenLinear,
-    check_counts,
     even_places,
     grouped_places,
 )

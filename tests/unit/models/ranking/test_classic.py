@@ -76,12 +76,16 @@ def test_a_number_is_a_field(cls):
 @pytest.mark.parametrize(
     ("cls", "changes", "message"),
     [
-        (WideDeep, {"wide_features": ["user", "itme"]}, "wide_features.*Did you mean 'item'"),
-        (WideDeep, {"deep_features": []}, "deep_features"),
-        (WideDeep, {"deep_features": "user"}, "deep_features"),
         (
             WideDeep,
-            {"wide_features": ["user"], "deep_features": ["item", "history", "price"]},
+            {"wide_feature_names": ["user", "itme"]},
+            "wide_feature_names.*Did you mean 'item'",
+        ),
+        (WideDeep, {"deep_feature_names": []}, "deep_feature_names"),
+        (WideDeep, {"deep_feature_names": "user"}, "deep_feature_names"),
+        (
+            WideDeep,
+            {"wide_feature_names": ["user"], "deep_feature_names": ["item", "history", "price"]},
             "'image'",
         ),
         (xDeepFM, {"cin_size": [7, 4]}, "cin_size"),
@@ -90,11 +94,11 @@ def test_a_number_is_a_field(cls):
         (PNN, {"product_type": "iner"}, "product_type.*Did you mean 'inner'"),
         (PNN, {"outer_product_dim": 4}, "outer_product_dim"),
         (PNN, {"outer_product_dim": 0, "product_type": "outer"}, "outer_product_dim"),
-        (AutoInt, {"att_head_num": 3}, "num_heads.*divisor.*8"),
+        (AutoInt, {"att_head_num": 3}, "att_head_num.*divisor.*8"),
         (AutoInt, {"att_layer_num": 0}, "att_layer_num"),
         (AFN, {"num_neurons": 0}, "num_neurons"),
         (DLRM, {"dense_features": [], "bottom_mlp_params": {"dims": [8]}}, "bottom_mlp_params"),
-        (DLRM, {"bottom_mlp_params": {"output_dim": 3}}, "bottom_mlp_params.*width 4; got 3"),
+        (DLRM, {"bottom_mlp_params": {"output_dim": 3}}, "left to the model, which needs 4; got 3"),
     ],
 )
 def test_wrong_arguments_are_named(cls, changes, message):
@@ -107,7 +111,7 @@ def test_a_cross_of_the_wide_part_has_no_table_in_the_deep_one():
     every = arguments()
     every["sparse_features"].append(cross)
     names = ["user", "item", "history", "price", "image"]
-    model = WideDeep(**every, deep_features=names)
+    model = WideDeep(**every, deep_feature_names=names)
     assert "user_x_item" in model.linear.weights.features
     assert "user_x_item" not in model.embedding.features
     assert model.embedding.out_features == 3 * 4 + 3
