@@ -109,12 +109,15 @@ MLP_PARAMETERS = ("output_layer", "dims", "dropout", "activation", "norm", "outp
 """Keys of ``mlp_params``."""
 
 
-def mlp_from(input_dim: int, params: Mapping[str, Any] | None, **defaults: Any) -> MLP:
+def mlp_from(
+    input_dim: int, params: Mapping[str, Any] | None, argument: str = "", **defaults: Any
+) -> MLP:
     """Build an :class:`MLP` from a model's ``mlp_params``, which win over ``defaults``.
 
     Args:
         input_dim: width of the input.
         params: any of :data:`MLP_PARAMETERS`.
+        argument: what ``params`` is called, for errors of a model that has several.
         **defaults: the same keys, for those that ``params`` lacks. ``output_layer`` and
             ``output_dim`` among them are the model's shape, and not for ``params`` to change.
 
@@ -129,6 +132,15 @@ def mlp_from(input_dim: int, params: Mapping[str, Any] | None, **defaults: Any) 
 activation, norm, output_dim; got 'norms'. Did you mean 'norm'?
     """
     params = dict(params or {})
+    try:
+        return _built(input_dim, params, defaults)
+    except ConfigError as error:
+        if not argument:
+            raise
+        raise ConfigError(f"`{argument}`: {error}") from error
+
+
+def _built(input_dim: int, params: dict[str, Any], defaults: dict[str, Any]) -> MLP:
     check_keys("MLP", params, MLP_PARAMETERS)
     fixed = {"output_layer": True, **defaults} if "output_dim" in defaults else defaults
     changed = [

@@ -59,7 +59,9 @@ class ContextGate(nn.Module):
         else:
             width = context
             self.vector = nn.Parameter(torch.zeros(1, width))
-        self.mlp = mlp_from(width, params, dims=(64,), norm="none", output_dim=out_features)
+        self.mlp = mlp_from(
+            width, params, "fs_params", dims=(64,), norm="none", output_dim=out_features
+        )
         self.out_features = out_features
 
     def forward(self, x: Mapping[str, Tensor], flat: Tensor) -> Tensor:

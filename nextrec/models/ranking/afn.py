@@ -99,7 +99,9 @@ class AFN(BaseModel):
         if dnn_params is not None:
             self.dnn_embedding = EmbeddingLayer(self.features)
             inputs = self.features.width
-            self.dnn = mlp_from(inputs, dnn_params, dims=(256, 128), output_dim=outputs)
+            self.dnn = mlp_from(
+                inputs, dnn_params, "dnn_params", dims=(256, 128), output_dim=outputs
+            )
 
     def logits(self, x: Mapping[str, Tensor]) -> Tensor:
         """See :meth:`BaseModel.logits`."""

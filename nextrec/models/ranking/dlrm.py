@@ -58,6 +58,7 @@ class DLRM(BaseModel):
             self.bottom = mlp_from(
                 sum(feature.width for feature in self.raw),
                 bottom_mlp_params,
+                "bottom_mlp_params",
                 dims=(128, 64),
                 output_dim=width,
             )

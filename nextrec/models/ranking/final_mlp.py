@@ -70,8 +70,8 @@ class FinalMLP(BaseModel):
         if use_fs:
             self.gate1 = ContextGate(self._context("fs1_context", fs1_context), width, fs_params)
             self.gate2 = ContextGate(self._context("fs2_context", fs2_context), width, fs_params)
-        self.mlp1 = mlp_from(width, mlp1_params, dims=(256, 128), output_layer=False)
-        self.mlp2 = mlp_from(width, mlp2_params, dims=(256, 128), output_layer=False)
+        self.mlp1 = mlp_from(width, mlp1_params, "mlp1_params", dims=(256, 128), output_layer=False)
+        self.mlp2 = mlp_from(width, mlp2_params, "mlp2_params", dims=(256, 128), output_layer=False)
         self.fusion = BilinearFusion(
             self.mlp1.out_features, self.mlp2.out_features, self.num_logits, num_heads
         )

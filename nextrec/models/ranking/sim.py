@@ -226,7 +226,9 @@ class SoftSearch(nn.Module):
         super().__init__()
         self.W_a = nn.Linear(embedding_dim, embedding_dim, bias=False)
         self.W_b = nn.Linear(embedding_dim, embedding_dim, bias=False)
-        self.mlp: MLP = mlp_from(2 * embedding_dim, params, dims=(200, 80), output_dim=num_logits)
+        self.mlp: MLP = mlp_from(
+            2 * embedding_dim, params, "search_params", dims=(200, 80), output_dim=num_logits
+        )
 
     def forward(self, candidate: Tensor, keys: Tensor) -> Tensor:
         """Scores ``(B, L)`` of items ``(B, L, D)`` for the candidate ``(B, D)``."""

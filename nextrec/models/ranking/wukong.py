@@ -116,6 +116,7 @@ class WuKongLayer(nn.Module):
             self.attention = mlp_from(
                 rank * width,
                 attention_params,
+                "attention_params",
                 dims=(64,),
                 norm="none",
                 output_dim=num_vectors * rank,
@@ -123,7 +124,12 @@ class WuKongLayer(nn.Module):
         pairs = num_vectors * (rank or num_vectors)
         self.pair_norm = nn.LayerNorm(pairs)
         self.fmb = mlp_from(
-            pairs, fmb_params, dims=(256, 256), norm="none", output_dim=num_fmb * width
+            pairs,
+            fmb_params,
+            "fmb_params",
+            dims=(256, 256),
+            norm="none",
+            output_dim=num_fmb * width,
         )
         self.norm = nn.LayerNorm(width)
 

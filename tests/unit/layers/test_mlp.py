@@ -191,3 +191,8 @@ def test_output_width_from_params():
     assert get_mlp_output_dim({"dims": [8, 3]}, 5) == 3
     assert get_mlp_output_dim({"dims": []}, 5) == 5
     assert get_mlp_output_dim(None, 5) == 5
+
+
+def test_mlp_from_names_the_argument_of_a_model_with_several():
+    with pytest.raises(ConfigError, match=r"`mlp2_params`: MLP: `dims` must be"):
+        mlp_from(5, {"dims": [0]}, "mlp2_params")
