@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.layers.activation import Dice, activation_layer
+from nextrec.layers.softmax import masked_softmax
 
 
 class MultiHeadSelfAttention(nn.Module):
@@ -164,18 +165,15 @@ class AttentionPoolingLayer(nn.Module):
     ) -> Tensor:
         """Pool ``keys`` by ``query``."""
         real = _real_items(keys, keys_length, mask)  # (B, L)
-        scores = self._scores(query, keys, real)  # (B, L)
+        scores = self.scores(query, keys, real)  # (B, L)
         if self.use_softmax:
-            # The lowest finite number: with -inf an empty history would give 0 / 0.
-            lowest = torch.finfo(scores.dtype).min
-            weights = torch.softmax(scores.masked_fill(~real, lowest), -1)
+            weights = masked_softmax(scores, real)
         else:
-            weights = torch.sigmoid(scores)
-        weights = weights.masked_fill(~real, 0.0)
+            weights = torch.sigmoid(scores).masked_fill(~real, 0.0)
         return torch.bmm(weights.unsqueeze(1).to(keys.dtype), keys).squeeze(1)  # (B, D)
 
-    def _scores(self, query: Tensor, keys: Tensor, real: Tensor) -> Tensor:
-        r"""Run g without building its input ``(B, L, 4 D)``.
+    def scores(self, query: Tensor, keys: Tensor, real: Tensor) -> Tensor:
+        r"""Scores ``(B, L)``: g, without building its input ``(B, L, 4 D)``.
 
         With W = [A, B, C, E] the first layer is
         :math:`(A + C) q + (B - C) k + E (q \odot k)`: the first term is made once a row, and half

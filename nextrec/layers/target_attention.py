@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
+from nextrec.layers.softmax import masked_softmax
 
 
 class MultiHeadTargetAttention(nn.Module):
@@ -91,10 +92,7 @@ class MultiHeadTargetAttention(nn.Module):
         if mask is None:
             weights = torch.softmax(scores, -1)
         else:
-            hidden = ~mask.unsqueeze(1)  # (B, 1, L)
-            # The lowest finite number: with -inf an empty history would give 0 / 0.
-            scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
-            weights = torch.softmax(scores, -1).masked_fill(hidden, 0.0)
+            weights = masked_softmax(scores, mask.unsqueeze(1))
         return F.dropout(weights, self.dropout, self.training)
 
     def _by_head(self, linear: nn.Linear) -> Tensor:

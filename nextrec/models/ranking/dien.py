@@ -172,4 +172,4 @@ class MLPAttention(AttentionPoolingLayer):
         self.map = nn.Linear(query_size, state_size)
 
     def forward(self, query: Tensor, states: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        return masked_softmax(self._scores(self.map(query), states, mask).float(), mask)
+        return masked_softmax(self.scores(self.map(query), states, mask).float(), mask)

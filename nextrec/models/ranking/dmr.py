@@ -17,6 +17,7 @@ from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.history import Histories
 from nextrec.layers.mlp import mlp_from
 from nextrec.layers.search import HistoryIds, newest
+from nextrec.layers.softmax import masked_softmax
 from nextrec.layers.transformer import PositionalEmbedding
 from nextrec.loss.reduction import check_number
 from nextrec.models.base import BaseModel
@@ -185,8 +186,7 @@ class AdditiveAttention(nn.Module):
         if self.W_c is not None and candidate is not None:
             hidden = hidden + self.W_c(candidate).unsqueeze(1)
         scores = self.z(torch.tanh(hidden)).squeeze(2)  # (B, L)
-        lowest = torch.finfo(scores.dtype).min
-        weights = torch.softmax(scores.masked_fill(~mask, lowest), 1).masked_fill(~mask, 0.0)
+        weights = masked_softmax(scores, mask)
         pooled = torch.bmm(weights.unsqueeze(1).to(keys.dtype), keys).squeeze(1)  # (B, D)
         return pooled, scores.masked_fill(~mask, 0.0)
 
