@@ -80,9 +80,9 @@ class SelfAttention(nn.Module):
         causal: an item looks at itself and at older ones only.
         project: apply :math:`W^O`; without it the output is that of the N heads side by side.
 
-    Shape: ``(B, L, D)`` -> ``(B, L, D)``. ``mask`` ``(B, L)`` is true at real items: nobody looks
-    at the others, and what they have as output is to be ignored. :meth:`heads` gives
-    ``(B, N, L, D / N)``.
+    Shape: ``(B, L, D)`` -> ``(B, L, D)``, or ``(B, last, D)`` of the ``last`` positions alone, at
+    their share of the cost. ``mask`` ``(B, L)`` is true at real items: nobody looks at the others,
+    and what they have as output is to be ignored. :meth:`heads` gives ``(B, N, L, D / N)``.
 
     Raises:
         ConfigError: N does not divide D, or the dropout is no probability.
@@ -114,23 +114,32 @@ class SelfAttention(nn.Module):
         for matrix in self.inputs.weight.chunk(3):
             nn.init.xavier_uniform_(matrix.detach())
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: D102
-        y = self.heads(x, mask).transpose(1, 2).flatten(2)  # (B, L, D)
+    def forward(  # noqa: D102
+        self, x: Tensor, mask: Tensor | None = None, last: int | None = None
+    ) -> Tensor:
+        y = self.heads(x, mask, last).transpose(1, 2).flatten(2)  # (B, L, D)
         return y if self.output is None else self.output(y)
 
-    def heads(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def heads(self, x: Tensor, mask: Tensor | None = None, last: int | None = None) -> Tensor:
         """What each head gathers ``(B, N, L, D / N)``."""
-        split = self.inputs(x).unflatten(-1, (3, self.num_heads, -1))  # (B, L, 3, N, D / N)
-        query, key, value = split.permute(2, 0, 3, 1, 4)  # (B, N, L, D / N) each
+        if last is None:
+            split = self.inputs(x).unflatten(-1, (3, self.num_heads, -1))  # (B, L, 3, N, D / N)
+            query, key, value = split.permute(2, 0, 3, 1, 4)  # (B, N, L, D / N) each
+        else:
+            of_query, of_others = self.inputs.weight.tensor_split((self.out_features,))
+            query = F.linear(x[:, -last:], of_query).unflatten(-1, (self.num_heads, -1))
+            others = F.linear(x, of_others).unflatten(-1, (2, self.num_heads, -1))
+            query = query.transpose(1, 2)  # (B, N, last, D / N)
+            key, value = others.permute(2, 0, 3, 1, 4)
         return F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=self._visible(x, mask),
+            attn_mask=self._visible(x, mask, last),
             dropout_p=self.dropout if self.training else 0.0,
         )
 
-    def _visible(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+    def _visible(self, x: Tensor, mask: Tensor | None, last: int | None) -> Tensor | None:
         """Who sees whom; someone in every row, or its softmax would be 0 / 0."""
         if not self.causal:
             if mask is None:
@@ -139,6 +148,8 @@ class SelfAttention(nn.Module):
         length = x.shape[1]
         oneself = torch.eye(length, dtype=torch.bool, device=x.device)
         older = torch.ones_like(oneself).tril()  # (L, L)
+        if last is not None:
+            oneself, older = oneself[-last:], older[-last:]
         return older if mask is None else (mask[:, None, None, :] & older) | oneself
 
 
@@ -164,8 +175,9 @@ class TransformerBlock(nn.Module):
         norm: ``post`` or ``pre``.
         causal: an item looks at itself and at older ones only.
 
-    Shape: ``(B, L, D)`` -> ``(B, L, D)``. ``mask`` ``(B, L)`` is true at real items: nobody looks
-    at the others, and their output is zero.
+    Shape: ``(B, L, D)`` -> ``(B, L, D)``, or ``(B, last, D)`` of the ``last`` positions alone, at
+    their share of the cost. ``mask`` ``(B, L)`` is true at real items: nobody looks at the others,
+    and their output is zero.
 
     Raises:
         ConfigError: as :class:`SelfAttention`; an unknown activation or norm.
@@ -202,12 +214,18 @@ class TransformerBlock(nn.Module):
         self.norm = norm
         self.out_features = embedding_dim
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: D102
+    def forward(  # noqa: D102
+        self, x: Tensor, mask: Tensor | None = None, last: int | None = None
+    ) -> Tensor:
+        read = self.attention_norm(x) if self.norm == "pre" else x
+        gathered = self.dropout(self.attention(read, mask, last))
+        if last is not None:
+            x, mask = x[:, -last:], None if mask is None else mask[:, -last:]
+        x = x + gathered
         if self.norm == "post":
-            x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+            x = self.attention_norm(x)
             x = self.feedforward_norm(x + self._feedforward(x, mask))
         else:
-            x = x + self.dropout(self.attention(self.attention_norm(x), mask))
             x = x + self._feedforward(self.feedforward_norm(x), mask)
         return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0.0)  # (B, L, D)
 

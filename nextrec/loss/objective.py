@@ -85,20 +85,37 @@ class Objective(nn.Module):
         """The scalar to minimise.
 
         Args:
-            outputs: logits ``(B, S)``, or ``{"logits": (B, S), "auxiliary": {name: scalar}}``.
+            outputs: logits ``(B, S)``, or ``{"logits": (B, S), "auxiliary": {name: loss}}``. An
+                auxiliary loss is a scalar, or what computes it from the labels ``(B, T)`` and the
+                weights ``(B, T)`` that are 0 where a label was not observed.
             labels: ``(B, T)``, NaN = not observed; ``(B,)`` for one column.
             sample_weight: non-negative, ``(B,)`` for whole rows or ``(B, T)``.
         """
         losses = self.task_losses(outputs, labels, sample_weight)  # tasks
         if self.loss_weights is not None:
             losses = losses * self.loss_weights.to(losses)
-        total = losses.sum()
-        auxiliary = {} if isinstance(outputs, Tensor) else outputs.get("auxiliary") or {}
-        for name, value in auxiliary.items():
-            if value.dim() != 0:
-                must_be = "a scalar tensor"
-                raise DataError(invalid("auxiliary loss", name, must_be, tuple(value.shape)))
-            total = total + value
+        auxiliary = self.auxiliary_loss(outputs, labels, sample_weight)
+        return losses.sum() if auxiliary is None else losses.sum() + auxiliary
+
+    def auxiliary_loss(
+        self,
+        outputs: Tensor | Mapping[str, Any],
+        labels: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor | None:
+        """The sum of the auxiliary losses, a scalar; ``None`` where there are none."""
+        named = {} if isinstance(outputs, Tensor) else outputs.get("auxiliary") or {}
+        if not named:
+            return None
+        logits, labels = self._check(outputs["logits"], labels)  # type: ignore[index]
+        observed = _observed(labels, sample_weight, logits.dtype)
+        total = logits.new_zeros(())
+        for name, value in named.items():
+            loss = value(*observed) if callable(value) else value
+            if not isinstance(loss, Tensor) or loss.dim() != 0:
+                got = tuple(loss.shape) if isinstance(loss, Tensor) else loss
+                raise DataError(invalid("auxiliary loss", name, "a scalar tensor", got))
+            total = total + loss
         return total
 
     def task_losses(

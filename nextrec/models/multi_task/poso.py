@@ -18,9 +18,8 @@ from nextrec.errors import ConfigError, FeatureError, invalid, unknown_option
 from nextrec.layers.activation import activation_layer
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.gating import ExpertBank, ExpertMixture
-from nextrec.layers.mlp import mlp_from
 from nextrec.models.base import BaseModel
-from nextrec.models.multi_task.share_bottom import tower_params
+from nextrec.models.multi_task.towers import TaskTowers, tower_params
 from nextrec.models.options import POSITIONAL_OPTIONS, ModelOptions
 
 Architecture = Literal["mlp", "mmoe"]
@@ -276,9 +275,8 @@ class POSO(BaseModel):
             expert_gate_scale_factor,
             gate_use_softmax,
         )
-        self.towers = nn.ModuleList(
-            mlp_from(self.mmoe.out_features, params, output_dim=size)
-            for params, size in zip(towers, sizes, strict=True)
+        self.towers = TaskTowers(
+            self.model_name, self.tasks, self.mmoe.out_features, tower_params_list
         )
 
     def _gated_tower(self, params: Mapping[str, Any]) -> POSOMLP:
@@ -293,9 +291,7 @@ class POSO(BaseModel):
         main = self.embedding.flat(x, self.main)  # (B, width of main)
         pc = self.embedding.flat(x, self.pc)  # (B, width of pc)
         if self.architecture == "mmoe":
-            mixed = self.mmoe(main, pc)
-            logits = [tower(each) for tower, each in zip(self.towers, mixed, strict=True)]
-        else:
-            hidden = [tower(main, pc) for tower in self.towers]
-            logits = [head(each) for head, each in zip(self.heads, hidden, strict=True)]
+            return self.towers(self.mmoe(main, pc))
+        hidden = [tower(main, pc) for tower in self.towers]
+        logits = [head(each) for head, each in zip(self.heads, hidden, strict=True)]
         return torch.cat(logits, dim=1)

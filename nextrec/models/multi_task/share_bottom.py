@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.mlp import mlp_from
 from nextrec.models.base import BaseModel
+from nextrec.models.multi_task.towers import TaskTowers
 from nextrec.models.options import POSITIONAL_OPTIONS, ModelOptions
-from nextrec.tasks import Task
 
 
 class ShareBottom(BaseModel):
@@ -46,29 +44,10 @@ class ShareBottom(BaseModel):
         self.bottom = mlp_from(
             self.embedding.out_features, bottom_params, dims=(256, 128), output_layer=False
         )
-        towers = tower_params(self.model_name, self.tasks, tower_params_list)
-        self.towers = nn.ModuleList(
-            mlp_from(self.bottom.out_features, params, output_dim=task.size)
-            for task, params in zip(self.tasks, towers, strict=True)
+        self.towers = TaskTowers(
+            self.model_name, self.tasks, self.bottom.out_features, tower_params_list
         )
 
     def logits(self, x: Mapping[str, Tensor]) -> Tensor:
         """See :meth:`BaseModel.logits`."""
-        shared = self.bottom(self.embedding.flat(x))  # (B, width of the bottom)
-        return torch.cat([tower(shared) for tower in self.towers], dim=1)
-
-
-def tower_params(
-    owner: str, tasks: Sequence[Task], given: Sequence[Mapping[str, Any]] | None
-) -> list[Mapping[str, Any]]:
-    """One mapping of tower arguments a task; without any, towers of one layer of 64.
-
-    Raises:
-        ConfigError: not one a task.
-    """
-    if given is None:
-        return [{"dims": (64,)} for _ in tasks]
-    if len(given) != len(tasks):
-        must_be = f"a list of one mapping a target ({len(tasks)})"
-        raise ConfigError(invalid(owner, "tower_params_list", must_be, list(given)))
-    return list(given)
+        return self.towers(self.bottom(self.embedding.flat(x)))

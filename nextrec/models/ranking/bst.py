@@ -109,8 +109,9 @@ class BST(BaseModel):
         sequence = torch.cat([items, query.unsqueeze(1)], 1)  # (B, L + 1, D)
         mask = F.pad(mask, (0, 1), value=True)  # the candidate is always there
         y = torch.cat([sequence, self.position(mask).to(sequence.dtype)], -1)  # (B, L + 1, W)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             y = block(y, mask)
+        y = self.blocks[-1](y, mask, last=1 if self.output == "candidate" else None)
         others = self.embedding.flat(x, self.histories.rest)
         return self.mlp(torch.cat([others, self._read(y, mask)], 1))
 

@@ -151,3 +151,18 @@ def test_every_parameter_learns(x):
 def test_refuses_bad_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):
         TransformerBlock(D, **arguments)
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_last_positions_alone_are_those_of_the_whole(norm, causal, masked):
+    torch.manual_seed(0)
+    block = TransformerBlock(8, 2, 12, activation="leaky_relu", norm=norm, causal=causal).double()
+    x = torch.randn(4, 6, 8, dtype=torch.float64)
+    mask = torch.rand(4, 6) > 0.4 if masked else None
+    if masked:
+        mask[0] = False  # nobody there
+    whole = block(x, mask)
+    for last in (1, 2, 6):
+        torch.testing.assert_close(block(x, mask, last=last), whole[:, -last:])

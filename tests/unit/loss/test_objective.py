@@ -412,3 +412,29 @@ def test_every_problem_is_in_one_error():
 def test_fewer_keywords_than_tasks_leave_the_rest_without():
     objective = Objective(TWO, "focal", [{"gamma": 1.0}])
     assert [each.loss.gamma for each in objective.losses] == [1.0, 2.0]
+
+
+def test_an_auxiliary_loss_may_read_the_labels():
+    objective = Objective(make_tasks(["binary", "binary"], ["click", "buy"]))
+    logits = torch.zeros(3, 2, requires_grad=True)
+    labels = torch.tensor([[1.0, 1.0], [0.0, float("nan")], [1.0, 0.0]])
+    seen = {}
+
+    def risk(filled, weights):
+        seen["labels"], seen["weights"] = filled, weights
+        return (weights[:, 1] * filled[:, 1]).sum() * 3 + logits.sum()
+
+    plain = objective(logits, labels, torch.tensor([1.0, 1.0, 0.5]))
+    total = objective(
+        {"logits": logits, "auxiliary": {"risk": risk}}, labels, torch.tensor([1.0, 1.0, 0.5])
+    )
+    assert (total - plain).item() == 3.0
+    assert seen["labels"].tolist() == [[1.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
+    assert seen["weights"].tolist() == [[1.0, 1.0], [1.0, 0.0], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("value", [torch.zeros(2), 1.0, lambda labels, weights: labels])
+def test_an_auxiliary_loss_that_is_no_scalar_is_refused(value):
+    objective = Objective(make_tasks(["binary"], ["click"]))
+    with pytest.raises(DataError, match="auxiliary loss: `extra` must be a scalar tensor"):
+        objective({"logits": torch.zeros(3, 1), "auxiliary": {"extra": value}}, torch.zeros(3, 1))
