@@ -47,6 +47,7 @@ def events(source: Path) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "label": (rows["rating"] >= 4).astype("float32"),
+            "rating": rows["rating"],
             "user": rows["user_id"],
             "gender": rows["gender"],
             "age": rows["age"],
@@ -60,7 +61,7 @@ def events(source: Path) -> pd.DataFrame:
 
 def write_parts(source: Path, folder: Path) -> dict[str, Path]:
     """Training, validation and test rows as Parquet."""
-    rows = events(source)
+    rows = events(source).drop(columns="rating")
     rows = build_histories(
         rows, "user", "movie", "order", MAX_LEN, columns=["genre"], only=rows["label"] == 1
     )

@@ -7,13 +7,14 @@ python benchmarks/readme.py --check    # fail when they are not those of the res
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import statistics
 import sys
 from pathlib import Path
 
 import yaml
+
+from nextrec.models.zoo import load_zoo
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -30,14 +31,12 @@ def load(name: str) -> dict:
 
 def model_classes() -> dict[str, tuple[Path, str]]:
     """File and paper (the module docstring's first line, in parentheses) of every model."""
-    found = {}
-    for path in sorted((ROOT / "nextrec" / "models").glob("*/*.py")):
-        tree = ast.parse(path.read_text())
-        doc = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef) and any("Base" in ast.unparse(b) for b in node.bases):
-                found[node.name] = (path, doc[doc.index("(") + 1 : doc.rindex(")")])
-    return found
+    found, zoo = {}, load_zoo()
+    for name in zoo:
+        module = sys.modules[zoo[name].__module__]
+        doc = (module.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        found[name] = (Path(str(module.__file__)), doc[doc.index("(") + 1 : doc.rindex(")")])
+    return dict(sorted(found.items(), key=lambda item: (item[1][0].parent.name, item[1][0].name)))
 
 
 def models() -> str:

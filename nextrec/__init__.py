@@ -27,8 +27,11 @@ _HOMES = {
     "BaseModel": "nextrec.models.base",
     "AFM": "nextrec.models.ranking.afm",
     "AFN": "nextrec.models.ranking.afn",
+    "AITM": "nextrec.models.multi_task.aitm",
+    "APG": "nextrec.models.multi_task.apg",
     "AutoInt": "nextrec.models.ranking.autoint",
     "BST": "nextrec.models.ranking.bst",
+    "CrossStitch": "nextrec.models.multi_task.cross_stitch",
     "DCN": "nextrec.models.ranking.dcn",
     "DCNv2": "nextrec.models.ranking.dcn_v2",
     "DCNv3": "nextrec.models.ranking.dcn_v3",
@@ -40,6 +43,8 @@ _HOMES = {
     "DMR": "nextrec.models.ranking.dmr",
     "DNN": "nextrec.models.ranking.dnn",
     "EDCN": "nextrec.models.ranking.edcn",
+    "ESCM2": "nextrec.models.multi_task.escm2",
+    "ESMM": "nextrec.models.multi_task.esmm",
     "ETA": "nextrec.models.ranking.eta",
     "EulerNet": "nextrec.models.ranking.euler_net",
     "FFM": "nextrec.models.ranking.ffm",
@@ -51,17 +56,26 @@ _HOMES = {
     "FwFM": "nextrec.models.ranking.fwfm",
     "GDCN": "nextrec.models.ranking.gdcn",
     "HiFormer": "nextrec.models.ranking.hiformer",
+    "HMoE": "nextrec.models.multi_task.hmoe",
+    "HoME": "nextrec.models.multi_task.home",
     "LR": "nextrec.models.ranking.lr",
+    "M2M": "nextrec.models.multi_task.m2m",
     "MaskNet": "nextrec.models.ranking.masknet",
+    "MMOE": "nextrec.models.multi_task.mmoe",
     "NFM": "nextrec.models.ranking.nfm",
     "OneTrans": "nextrec.models.ranking.one_trans",
     "ONN": "nextrec.models.ranking.onn",
+    "PEPNet": "nextrec.models.multi_task.pepnet",
+    "PLE": "nextrec.models.multi_task.ple",
     "PNN": "nextrec.models.ranking.pnn",
     "POSO": "nextrec.models.multi_task.poso",
     "RankMixer": "nextrec.models.ranking.rank_mixer",
     "SDIM": "nextrec.models.ranking.sdim",
     "ShareBottom": "nextrec.models.multi_task.share_bottom",
     "SIM": "nextrec.models.ranking.sim",
+    "SNRTrans": "nextrec.models.multi_task.snr_trans",
+    "STAR": "nextrec.models.multi_task.star",
+    "STEM": "nextrec.models.multi_task.stem",
     "WideDeep": "nextrec.models.ranking.widedeep",
     "WuKong": "nextrec.models.ranking.wukong",
     "xDeepFM": "nextrec.models.ranking.xdeepfm",
@@ -100,8 +114,22 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors can follow 
     from nextrec.features import SparseFeature as SparseFeature
     from nextrec.models.base import BaseModel as BaseModel
     from nextrec.models.bundle import load as load
+    from nextrec.models.multi_task.aitm import AITM as AITM
+    from nextrec.models.multi_task.apg import APG as APG
+    from nextrec.models.multi_task.cross_stitch import CrossStitch as CrossStitch
+    from nextrec.models.multi_task.escm2 import ESCM2 as ESCM2
+    from nextrec.models.multi_task.esmm import ESMM as ESMM
+    from nextrec.models.multi_task.hmoe import HMoE as HMoE
+    from nextrec.models.multi_task.home import HoME as HoME
+    from nextrec.models.multi_task.m2m import M2M as M2M
+    from nextrec.models.multi_task.mmoe import MMOE as MMOE
+    from nextrec.models.multi_task.pepnet import PEPNet as PEPNet
+    from nextrec.models.multi_task.ple import PLE as PLE
     from nextrec.models.multi_task.poso import POSO as POSO
     from nextrec.models.multi_task.share_bottom import ShareBottom as ShareBottom
+    from nextrec.models.multi_task.snr_trans import SNRTrans as SNRTrans
+    from nextrec.models.multi_task.star import STAR as STAR
+    from nextrec.models.multi_task.stem import STEM as STEM
     from nextrec.models.ranking.afm import AFM as AFM
     from nextrec.models.ranking.afn import AFN as AFN
     from nextrec.models.ranking.autoint import AutoInt as AutoInt

@@ -2,6 +2,7 @@
 
 from nextrec.layers.activation import ACTIVATIONS, Dice, activation_layer
 from nextrec.layers.attention import AttentionPoolingLayer, MultiHeadSelfAttention
+from nextrec.layers.chain import chain_logits
 from nextrec.layers.cin import CIN
 from nextrec.layers.cross import (
     CrossLayer,
@@ -10,11 +11,15 @@ from nextrec.layers.cross import (
     CrossNetwork,
     GatedCrossNetwork,
 )
+from nextrec.layers.domain import PartitionedNorm, StarLinear
 from nextrec.layers.embedding import EmbeddingLayer, InputMask
 from nextrec.layers.events import EventTokenizer
 from nextrec.layers.first_order import FirstOrder
 from nextrec.layers.fm import FM, BiLinearInteractionLayer, SENETLayer
+from nextrec.layers.gates import GateBank
 from nextrec.layers.gating import ExpertBank, ExpertMixture, mix
+from nextrec.layers.generated import GeneratedLinear
+from nextrec.layers.hard_concrete import HardConcrete
 from nextrec.layers.hashing import SimHash, hamming_distance
 from nextrec.layers.head import PredictionLayer
 from nextrec.layers.history import Histories, find_pairs
@@ -60,8 +65,11 @@ __all__ = [
     "ExpertMixture",
     "FieldGate",
     "FirstOrder",
+    "GateBank",
     "GatedCrossNetwork",
+    "GeneratedLinear",
     "GroupTokenizer",
+    "HardConcrete",
     "Histories",
     "InputMask",
     "InstanceGuidedMask",
@@ -70,6 +78,7 @@ __all__ = [
     "MultiHeadTargetAttention",
     "NLinear",
     "NextItemLoss",
+    "PartitionedNorm",
     "PeriodicEmbedding",
     "PiecewiseLinear",
     "Pooling",
@@ -80,11 +89,13 @@ __all__ = [
     "SelfAttention",
     "SimHash",
     "SplitTokenizer",
+    "StarLinear",
     "SumPooling",
     "TokenFeedForward",
     "TokenLinear",
     "TransformerBlock",
     "activation_layer",
+    "chain_logits",
     "find_pairs",
     "get_initializer",
     "get_mlp_output_dim",

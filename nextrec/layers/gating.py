@@ -25,8 +25,8 @@ def mix(experts: Tensor, gate: Tensor) -> Tensor:
     r"""Sum of the experts by a gate's weights, :math:`\sum_e g_e x_e`.
 
     Args:
-        experts: ``(B, E, D)``.
-        gate: ``(B, E)``, or ``(B, T, E)`` for T mixtures of the same experts.
+        experts: ``(B, E, D)``, or ``(B, T, E, D)`` if each of T mixtures has its own.
+        gate: ``(B, E)``, or ``(B, T, E)`` for T mixtures.
 
     Returns:
         ``(B, D)`` or ``(B, T, D)``.
@@ -34,10 +34,10 @@ def mix(experts: Tensor, gate: Tensor) -> Tensor:
     >>> mix(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([[0.5, 0.5]]))
     tensor([[2., 3.]])
     """
-    if gate.dim() == 3:
+    if gate.dim() == 3 and experts.dim() == 3:
         return torch.bmm(gate, experts)
     # As a matrix product this has one row, which a CPU computes at a quarter of the speed.
-    return (gate.unsqueeze(-1) * experts).sum(1)
+    return (gate.unsqueeze(-1) * experts).sum(-2)
 
 
 class ExpertMixture(nn.Module):
@@ -88,7 +88,7 @@ class ExpertMixture(nn.Module):
         return torch.softmax(scores, -1) if self.use_softmax else scores
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        _pack(self, state_dict, prefix, self.num_gates, "gate", "0")
+        pack_modules(self, state_dict, prefix, self.num_gates, "gate", "0")
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
@@ -109,7 +109,8 @@ class ExpertBank(nn.Module):
         dims: hidden widths; the last is D.
         dropout, activation, norm: as in :class:`~nextrec.layers.mlp.MLP`.
 
-    Shape: ``(B, I)``, or ``(B, E, I)`` if every expert reads its own input -> ``(B, E, D)``.
+    Shape: ``(B, I)``, or ``(B, S, I)`` for S inputs, each read by the next E / S experts ->
+    ``(B, E, D)``.
 
     State dict: ``bank.<j>`` has the numbers of the MLP's ``mlp.<j>``; weights are ``(E, out, in)``,
     biases and layer normalisation ``(E, out)``, batch normalisation ``(E * out,)``. One of E
@@ -150,6 +151,7 @@ class ExpertBank(nn.Module):
             ]
         self.bank = nn.ModuleList(layers)
         self.num_experts = num_experts
+        self.dims = tuple(dims)
         self.out_features = dims[-1]
 
     @classmethod
@@ -166,7 +168,17 @@ class ExpertBank(nn.Module):
         return cls(num_experts, input_dim, **{"dims": (), **defaults, **params})
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        for layer in self.bank:
+        for number in range(len(self.dims)):
+            x = self.hidden_layer(x, number)
+        return x
+
+    def hidden_layer(self, x: Tensor, number: int) -> Tensor:
+        """The layer of width ``dims[number]`` alone, for what is done to its inputs between."""
+        parts = len(self.bank) // len(
+            self.dims
+        )  # linear, normalisation if any, activation, dropout
+        for part in range(parts):
+            layer = self.bank[number * parts + part]
             if isinstance(layer, BatchNorm1d | Dice):
                 # Their statistics are by channel, and here a channel is one of E * H.
                 x = layer(x.flatten(1)).view_as(x)
@@ -176,34 +188,57 @@ class ExpertBank(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         for number in range(len(self.bank)):
-            _pack(self, state_dict, prefix, self.num_experts, f"bank.{number}", f"mlp.{number}")
+            packed, single = f"bank.{number}", f"mlp.{number}"
+            pack_modules(self, state_dict, prefix, self.num_experts, packed, single)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class ExpertLinear(nn.Module):
     r"""E linear layers at once, :math:`y_e = W_e x_e + b_e`, with the initial values of nn.Linear.
 
-    Shape: ``(B, I)`` or ``(B, E, I)`` -> ``(B, E, D)``.
+    Args:
+        num_experts: layers E.
+        in_features, out_features: widths I and D.
+        bias: learn the biases b.
 
-    >>> ExpertLinear(3, 10, 8)(torch.ones(4, 10)).shape
-    torch.Size([4, 3, 8])
+    Shape: ``(B, I)``, or ``(B, S, I)`` for S inputs, each read by the next E / S layers ->
+    ``(B, E, D)``.
+
+    >>> ExpertLinear(6, 10, 8)(torch.ones(4, 10)).shape
+    torch.Size([4, 6, 8])
+    >>> ExpertLinear(6, 10, 8)(torch.ones(4, 2, 10)).shape
+    torch.Size([4, 6, 8])
     """
 
-    def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
+    bias: nn.Parameter | None
+
+    def __init__(
+        self, num_experts: int, in_features: int, out_features: int, bias: bool = True
+    ) -> None:
         super().__init__()
         bound = in_features**-0.5
         self.num_experts = num_experts
         self.in_features, self.out_features = in_features, out_features
         weight = torch.empty(num_experts, out_features, in_features).uniform_(-bound, bound)
         self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.empty(num_experts, out_features).uniform_(-bound, bound))
+        self.register_parameter("bias", None)
+        if bias:
+            values = torch.empty(num_experts, out_features).uniform_(-bound, bound)
+            self.bias = nn.Parameter(values)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         if x.dim() == 2:
-            y = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())  # (B, E * D)
+            flat = None if self.bias is None else self.bias.flatten()
+            y = F.linear(x, self.weight.flatten(0, 1), flat)  # (B, E * D)
             return y.unflatten(-1, (self.num_experts, self.out_features))
-        y = torch.baddbmm(self.bias.unsqueeze(1), x.transpose(0, 1), self.weight.transpose(1, 2))
-        return y.transpose(0, 1)  # (B, E, D)
+        inputs = x.shape[1]  # S
+        weight = self.weight.view(inputs, -1, self.in_features).transpose(1, 2)
+        x = x.transpose(0, 1)  # (S, B, I), times (S, I, E / S * D)
+        if self.bias is None:
+            y = torch.bmm(x, weight)
+        else:
+            y = torch.baddbmm(self.bias.view(inputs, 1, -1), x, weight)
+        return y.transpose(0, 1).reshape(-1, self.num_experts, self.out_features)
 
 
 class ExpertLayerNorm(nn.Module):
@@ -233,7 +268,7 @@ def _activation(activation: str, num_experts: int, width: int) -> nn.Module:
     return nn.PReLU(num_experts) if isinstance(layer, nn.PReLU) else layer
 
 
-def _pack(
+def pack_modules(
     module: nn.Module, state_dict: dict, prefix: str, count: int, packed: str, single: str
 ) -> None:
     """Replace ``<i>.<single>.*`` of ``count`` separate modules by the one ``<packed>.*``."""

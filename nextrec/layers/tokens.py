@@ -105,6 +105,7 @@ class GroupTokenizer(nn.Module):
         self.missing = [longest - length for length in lengths]
         self.linear = TokenLinear(len(lengths), longest, out_features)
         scale = (longest / torch.tensor(lengths)).sqrt()  # (T,)
+        assert self.linear.bias is not None
         with torch.no_grad():
             self.linear.weight.mul_(scale[:, None, None])
             self.linear.bias.mul_(scale[:, None])

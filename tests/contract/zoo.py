@@ -15,10 +15,25 @@ from nextrec.models.zoo import load_zoo
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "AFN": {"plus": {"num_neurons": 7, "dnn_params": {"dims": [8]}}},
+    "AITM": {
+        "consistent": {"consistent": True, "bottom_params": {"dims": [12]}},
+        "towers": {
+            "bottom_params": {"dims": [16, 8], "norm": "layer"},
+            "tower_params_list": [{"dims": [8], "norm": "layer"}, {"dims": [6], "norm": "none"}],
+            "calibrator_weight": 0.0,
+        },
+    },
+    "APG": {
+        "features": {"condition_features": ["user", "city"], "rank": 4, "inner_dim": None},
+        "one": {"condition_features": "item", "mlp_params": {"dims": [12], "norm": "layer"}},
+    },
     "AutoInt": {"plus": {"mlp_params": {"dims": [8]}, "att_layer_num": 1, "att_scaled": True}},
     "BST": {
         "mean": {"output": "mean", "num_blocks": 2},
         "candidate": {"output": "candidate", "position_dim": 4, "num_heads": 3},
+    },
+    "CrossStitch": {
+        "units": {"per_unit": True, "network_params": {"dims": [8], "norm": "layer"}},
     },
     "DCN": {"deep": {"mlp_params": {"dims": [16]}}},
     "DCNv2": {
@@ -44,6 +59,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "attention": {"bridge_type": "attention_pooling"},
         "addition": {"bridge_type": "pointwise_addition", "norm": "none"},
     },
+    "ESCM2": {"ips": {"estimator": "ips", "counterfactual_weight": 1.0}},
+    "ESMM": {"two": {"ctr_params": {"dims": [16]}, "cvr_params": {"dims": [8, 8]}}},
     "ETA": {
         "few": {"top_k": 2, "short_len": 3, "hash_bits": 16},
         "long": {"short_len": 0, "num_heads": 4},
@@ -72,7 +89,24 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "low_rank": {"rank": 5, "head_dim": 3, "num_layers": 1},
         "fields": {"composite": False, "num_heads": 4},
     },
+    "HoME": {
+        "groups": {
+            "task_groups": [["buy"], ["click"]],
+            "num_experts": 1,
+            "num_feature_gates": 1,
+            "expert_params": {"dims": [16]},
+        },
+    },
+    "M2M": {
+        "deep": {
+            "meta_layers": 2,
+            "residual_layers": 1,
+            "expert_params": {"dims": [6]},
+            "tower_params_list": [{"dims": [8]}, {"dims": [5]}],
+        },
+    },
     "MaskNet": {"serial": {"model_type": "serial"}},
+    "MMOE": {"layer": {"num_experts": 2, "expert_params": {"dims": [16, 8], "norm": "layer"}}},
     "NFM": {"plain": {"pooling_norm": False, "mlp_params": {"norm": "none", "dims": [16]}}},
     "OneTrans": {
         "one": {"behavior_feature_name": "history", "num_layers": 1, "num_tokens": 3},
@@ -82,8 +116,34 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
             "pyramid": False,
         },
     },
+    "PEPNet": {
+        "two": {
+            "tower_params_list": [{"dims": [16, 8]}, {"dims": [8], "norm": "none"}],
+            "gate_hidden_dim": 8,
+        },
+    },
+    "PLE": {
+        "own_shapes": {
+            "shared_expert_params": {"dims": [8]},
+            "specific_expert_params": [{"dims": [8]}, {"dims": [12, 8], "activation": "prelu"}],
+            "num_specific_experts": 2,
+            "num_levels": 3,
+        },
+        "without_shared": {"num_shared_experts": 0, "num_specific_experts": 2},
+        "without_specific": {"num_shared_experts": 3, "num_specific_experts": 0},
+    },
     "PNN": {"both": {"product_type": "both", "outer_product_dim": 3}},
-    "POSO": {"mmoe": {"architecture": "mmoe", "expert_hidden_dims": [16, 8], "num_experts": 3}},
+    "POSO": {
+        "mmoe": {"architecture": "mmoe", "expert_hidden_dims": [16, 8], "num_experts": 3},
+        "ple": {
+            "architecture": "ple",
+            "expert_hidden_dims": [16, 8],
+            "num_specific_experts": 2,
+            "num_levels": 2,
+            "transfer": "logit",
+        },
+        "sequence": {"architecture": "ple", "expert_hidden_dims": [16], "chain": True},
+    },
     "RankMixer": {
         "groups": {
             "token_groups": [["user", "price"], ["item", "history", "tags"], ["city", "image"]],
@@ -92,6 +152,18 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "SDIM": {"long": {"short_len": 0, "num_hashes": 12, "signature_width": 2}},
     "SIM": {"few": {"top_k": 3, "short_len": 0}},
+    "SNRTrans": {
+        "one": {
+            "num_levels": 1,
+            "num_experts": 4,
+            "expert_params": {"dims": [16, 8], "norm": "layer"},
+            "tower_params_list": [{"dims": [8], "norm": "layer"}] * 2,
+        },
+    },
+    "STAR": {"deep": {"mlp_params": {"dims": [16, 8, 8], "activation": "prelu"}}},
+    "STEM": {
+        "levels": {"num_levels": 2, "num_specific_experts": 2, "expert_params": {"dims": [16]}},
+    },
     "WuKong": {
         "attentive": {"attention_params": {"dims": [8]}, "rank": 3, "num_fmb": 3, "num_lcb": 4},
         "full": {"rank": None, "num_layers": 1},

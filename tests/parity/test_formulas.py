@@ -210,6 +210,16 @@ def gate(module: nn.Module, pc: Vector, scale: float) -> Vector:
     return [scale * sigmoid(z) for z in affine(second, relu(affine(first, pc)))]
 
 
+def bank_gate(bank: nn.Module, e: int, pc: Vector, scale: float) -> Vector:
+    """The gate of one expert, whose layers are packed with those of the others."""
+
+    def layer(packed: nn.Module, x: Vector) -> Vector:
+        rows, bias = packed.weight[e].tolist(), packed.bias[e].tolist()
+        return [dot(row, x) + b for row, b in zip(rows, bias, strict=True)]
+
+    return [scale * sigmoid(z) for z in layer(bank.out, relu(layer(bank.hidden.bank[0], pc)))]
+
+
 def test_poso_over_a_perceptron() -> None:
     towers = [{"dims": [4, 3]}, {"dims": [2]}]
     model = ready(poso(tower_params_list=towers, gate_scale_factor=1.5, gate_hidden_dim=6))
@@ -244,7 +254,7 @@ def test_poso_over_a_mixture_of_experts(softmax: bool) -> None:
     for row in range(ROWS):
         main, pc = flat(model.embedding, row), vectors(model.embedding, row)["user"]
         outputs = mmoe.experts(torch.tensor([main], dtype=torch.float64))[0].tolist()
-        gates = [gate(each, pc, 2.0) for each in mmoe.pc_gates]
+        gates = [bank_gate(mmoe.pc_gates, e, pc, 2.0) for e in range(3)]
         gated = [
             [p * q for p, q in zip(g, h, strict=True)] for g, h in zip(gates, outputs, strict=True)
         ]

@@ -21,6 +21,10 @@ def numbers(*shape):
     return lambda rows: torch.randn(rows, *shape)
 
 
+def ids(count):
+    return lambda rows: torch.randint(count, (rows,))
+
+
 def mask(*shape):
     return lambda rows: torch.rand(rows, *shape) < 0.7
 
@@ -84,6 +88,10 @@ LAYERS = {
         lambda: ExpertBank(2, D, [5], activation="dice", norm="layer"),
         [numbers(2, D)],
     ),
+    "GateBank": (lambda: layers.GateBank(2, D, 3), [numbers(2, D)]),
+    "GeneratedLinear": (lambda: layers.GeneratedLinear(3, D, 5), [numbers(D), numbers(3)]),
+    "StarLinear": (lambda: layers.StarLinear(3, D, 5), [numbers(D), ids(3)]),
+    "PartitionedNorm": (lambda: layers.PartitionedNorm(3, D), [numbers(D), ids(3)]),
     "ExpertMixture": (lambda: ExpertMixture(D, 2, 3), [numbers(D), numbers(2, 5)]),
     "PredictionLayer": (
         lambda: layers.PredictionLayer(["binary", "multiclass"], [1, 3]),
