@@ -295,7 +295,10 @@ class CompileSection(Section):
     loss: str | list[str] | None = None
     """One for all tasks or one a task. Default by task."""
     loss_params: Params | list[Params] | None = None
-    loss_weights: float | list[float] | None = None
+    loss_weights: float | list[float] | str | None = None
+    """A number, one a task, or a balancer's name such as pcgrad or uncertainty."""
+    loss_weights_params: Params | None = None
+    """Options of the balancer."""
 
 
 class FitSection(Section):

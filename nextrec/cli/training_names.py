@@ -14,6 +14,7 @@ from nextrec.cli.features import Listed
 from nextrec.cli.findings import Findings
 from nextrec.errors import ConfigError, NextRecError, unknown_option
 from nextrec.loss import LOSSES, Objective
+from nextrec.loss.balancing import make_balancer
 from nextrec.metrics import resolve_metrics
 from nextrec.metrics.definitions import parse_metric
 from nextrec.optim import GROUPS, OPTIMIZERS, SCHEDULERS, build_optimizer, build_scheduler
@@ -113,8 +114,9 @@ def _check_device(findings: Findings, good: Document) -> None:
 
 
 def _check_loss(findings: Findings, good: Document, tasks: tuple[Task, ...]) -> None:
-    paths = {key: setting_path(good, key) for key in ("loss", "loss_params", "loss_weights")}
-    loss, params, weights = (good.get(path) if path else None for path in paths.values())
+    keys = ("loss", "loss_params", "loss_weights", "loss_weights_params")
+    paths = {key: setting_path(good, key) for key in keys}
+    loss, params, weights, options = (good.get(path) if path else None for path in paths.values())
     if any(path and findings.touches(path) for path in paths.values()):
         return
     known = True
@@ -124,10 +126,12 @@ def _check_loss(findings: Findings, good: Document, tasks: tuple[Task, ...]) -> 
             known = False
     if known:
         try:
-            Objective(tasks, loss, params, weights)
+            make_balancer(tasks, weights, options)
+            Objective(tasks, loss, params, None if isinstance(weights, str) else weights)
         except NextRecError as error:
             first = next(path for path in paths.values() if path)
-            named = [path for key, path in paths.items() if path and f"`{key}`" in str(error)]
+            text = str(error)
+            named = [p for k, p in paths.items() if p and (f"`{k}`" in text or f" {k}:" in text)]
             findings.add(named[0] if named else first, str(error))
 
 

@@ -142,6 +142,29 @@ class Objective(nn.Module):
         ]
         return torch.stack(losses)
 
+    def other_loss(
+        self,
+        outputs: Tensor | Mapping[str, Any],
+        labels: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor | None:
+        """What a subclass or the auxiliary losses add to the tasks' losses; ``None``: nothing.
+
+        Balancing leaves it as it is.
+        """
+        if type(self).forward is Objective.forward:
+            return self.auxiliary_loss(outputs, labels, sample_weight)
+        losses = self.task_losses(outputs, labels, sample_weight)
+        if self.loss_weights is not None:
+            losses = losses * self.loss_weights.to(losses)
+        return self(outputs, labels, sample_weight) - losses.sum()
+
+    def seen(self, labels: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """Whether a batch has an observed label of each task: bool ``(tasks,)``."""
+        labels = labels.reshape(len(labels), -1)
+        weight = _observed(labels, sample_weight, torch.float32)[1]  # (B, T)
+        return torch.stack([(weight[:, task.labels] > 0).any() for task in self.tasks])
+
     def _check(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Both with two dimensions, logits in at least float32."""
         width = sum(task.size for task in self.tasks)

@@ -29,6 +29,7 @@ from nextrec.features import (
 from nextrec.layers.head import PredictionLayer
 from nextrec.layers.init import get_initializer
 from nextrec.loss import Objective
+from nextrec.loss.balancing import make_balancer
 from nextrec.metrics import MetricValues
 from nextrec.models import bundle, compiled, legacy_loop, prediction, runs
 from nextrec.models.fit_options import FitOptions
@@ -198,22 +199,32 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         scheduler_params: dict[str, Any] | None = None,
         loss: str | nn.Module | Sequence[str | nn.Module] | None = None,
         loss_params: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
-        loss_weights: float | Sequence[float] | None = None,
+        loss_weights: float | Sequence[float] | str | None = None,
+        loss_weights_params: dict[str, Any] | None = None,
     ) -> None:
         """Say how to train; the constructor calls it with its own arguments.
 
         Everything given before is replaced, and the next :meth:`fit` starts with a fresh optimizer.
 
+        Args:
+            loss_weights: a number, one a task, or the name of a balancer of
+                :mod:`nextrec.loss.balancing`, which weighs the tasks anew in every step of a fit.
+            loss_weights_params: its options.
+
         Raises:
             ConfigError: a name is unknown, or a loss does not fit its task.
         """
-        self.objective = Objective(self.tasks, loss, loss_params, loss_weights)
+        balancer = make_balancer(self.tasks, loss_weights, loss_weights_params)
+        fixed = None if isinstance(loss_weights, str) else loss_weights
+        self.objective = Objective(self.tasks, loss, loss_params, fixed)
         self.compiled = compiled.Compiled(
             optimizer,
             optimizer_params,
             scheduler,
             scheduler_params,
-            {"loss": loss, "loss_params": loss_params, "loss_weights": loss_weights},
+            {"loss": loss, "loss_params": loss_params, "loss_weights": fixed},
+            balancer,
+            _balancing(loss_weights, loss_weights_params),
         )
         self.compiled.check(self)
 
@@ -502,6 +513,13 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
 
     def _finish_construction(self) -> None:
         self.to(self.device)
+
+
+def _balancing(weights: Any, params: dict[str, Any] | None) -> dict[str, Any]:
+    """The name of a balancer and its options, as a resumed run must repeat them."""
+    if not isinstance(weights, str):
+        return {}
+    return {"loss_weights": weights, "loss_weights_params": params or {}}
 
 
 def _names(model: BaseModel, parameter: str, value: Any) -> list[str]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.layers.tables import EmbeddingTables, Storage
+from nextrec.loss.balancing import Balancer
 from nextrec.optim import (
     OPTIMIZERS,
     SCHEDULERS,
@@ -49,7 +50,11 @@ class Compiled:
     scheduler: Any
     scheduler_params: dict[str, Any] | None
     losses: dict[str, Any] = field(default_factory=dict)
-    """``loss``, ``loss_params`` and ``loss_weights`` as they were given."""
+    """``loss``, ``loss_params`` and ``loss_weights``: what an objective is made of."""
+    balancer: Balancer | None = field(default=None, repr=False)
+    """Weighs the tasks in each step; what it has learned stays until ``compile`` is called."""
+    balancing: dict[str, Any] = field(default_factory=dict)
+    """``loss_weights`` and ``loss_weights_params`` where the former is a balancer's name."""
     instance: torch.optim.Optimizer | None = field(default=None, repr=False)
     row_tables: list[tuple[Storage, RowTable]] = field(default_factory=list, repr=False)
     rates: list[float] | None = field(default=None, repr=False)

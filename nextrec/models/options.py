@@ -22,7 +22,12 @@ class CompileOptions(TypedDict, total=False):
     loss: str | nn.Module | Sequence[str | nn.Module] | None
     """One for all tasks or one a task. Default by task: bce, mse, ce."""
     loss_params: dict[str, Any] | Sequence[dict[str, Any]] | None
-    loss_weights: float | Sequence[float] | None
+    loss_weights: float | Sequence[float] | str | None
+    """A number, one a task, or the name of a balancer: ``equal``, ``uncertainty``, ``gradnorm``,
+    ``dwa``, ``rlw``, ``pcgrad``, ``cagrad``, ``mgda``, ``imtl_g``, ``imtl_l``, ``imtl``,
+    ``nash_mtl``, ``famo``."""
+    loss_weights_params: dict[str, Any] | None
+    """Options of the balancer."""
 
 
 class ModelOptions(CompileOptions, total=False):

@@ -10,6 +10,7 @@ import numpy as np
 
 from nextrec.models import bundle, inputs
 from nextrec.models.evaluation import predictions
+from nextrec.models.expert_use import expert_use
 from nextrec.models.fit_options import FitOptions
 from nextrec.models.run_data import RunData
 from nextrec.training.report import ReportData, write_report
@@ -34,6 +35,7 @@ def write_manifest(model: BaseModel, data: RunData, options: FitOptions, seed: i
                 "optimizer_params": _plain(compiled.optimizer_params),
                 "scheduler": _plain(compiled.scheduler),
                 "scheduler_params": _plain(compiled.scheduler_params),
+                **_plain({**compiled.losses, **compiled.balancing}),
             },
             "rows": inputs.rows_of(data.train),
             "device": str(model.device),
@@ -70,8 +72,17 @@ def write_run_report(
             predictions=scores,
             labels=labels,
             best_epoch=best_epoch,
+            gates=_gates(model, data, options),
         ),
     )
+
+
+def _gates(model: BaseModel, data: RunData, options: FitOptions) -> dict[str, list[float]]:
+    """How much each mixture uses each expert on the validation data."""
+    if data.valid is None:
+        return {}
+    prepare = inputs.preparer(model, data.valid)
+    return expert_use(model, data.valid, prepare, options.precision)
 
 
 def _validation(

@@ -119,6 +119,7 @@ def _trainer(
         monitor=monitor if data.valid is not None else None,
         fingerprint=_fingerprint(model, data, options, seed),
         describe=lambda: description,
+        balancer=model.compiled.balancer,
     )
 
 
@@ -233,6 +234,7 @@ def _validator(
 
 def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int) -> dict[str, Any]:
     """What must be equal for a resumed run to give the weights of an uninterrupted one."""
+    told = {**model.compiled.losses, **model.compiled.balancing}
     return {
         "model": model.model_name,
         "seed": seed,
@@ -247,7 +249,7 @@ def _fingerprint(model: BaseModel, data: RunData, options: FitOptions, seed: int
         "optimizer_params": str(model.compiled.optimizer_params or {}),
         "scheduler": _named(model.compiled.scheduler),
         "scheduler_params": str(model.compiled.scheduler_params or {}),
-        **{name: _named(value) for name, value in model.compiled.losses.items()},
+        **{name: _named(value) for name, value in told.items()},
         **_architecture(model),
         "content of the data": content_of(data.train),
         "validated": data.valid is not None,
@@ -351,5 +353,6 @@ def train_epoch(model: BaseModel, loader: Iterable[Any]) -> float:
         row_mode=model.compiled.row_mode(),
         autocast=nullcontext,
         device=model.device,
+        balancer=model.compiled.balancer,
     )
     return float(trainer.train_epoch(loader)["loss"])

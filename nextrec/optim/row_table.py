@@ -138,6 +138,38 @@ class RowTable:
             self._merged = (key, block, grad)
         return self._merged[1:]
 
+    # Gradients of several losses, for who combines them before the update.
+
+    def leaves(self) -> list[Tensor]:
+        """The tensors that this step's lookups returned; autograd gives them their gradients."""
+        return [each.leaf for each in self._tape]
+
+    @torch.no_grad()
+    def merge_each(self, grads: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+        """Sum the gradients of K losses over equal rows, as :meth:`merged` does for one.
+
+        Args:
+            grads: of each of :meth:`leaves`, ``(K, N * D)``; ``None``: no loss reaches it.
+
+        Returns:
+            ``(U,)`` distinct rows, and ``(K, U, D)`` rows of the table's K dense gradients; zero
+            for padding rows.
+        """
+        rows, sums = [], []
+        for lookup, grad in zip(self._tape, grads, strict=True):
+            if grad is not None:
+                # One pass for all losses: (K, N, D) -> (N, K * D) -> (U, K * D).
+                count = lookup.leaf.numel() // self.width
+                wide = grad.view(len(grad), count, self.width).transpose(0, 1).flatten(1)
+                rows.append(lookup.merge.rows)
+                sums.append(lookup.merge.sum(wide))
+        union = Merge(torch.cat(rows), len(self.weight)) if len(rows) > 1 else None
+        distinct = rows[0] if union is None else union.rows
+        total = sums[0] if union is None else union.sum(torch.cat(sums))
+        self._zero_padding(distinct, total)
+        losses = total.shape[1] // self.width
+        return distinct, total.view(len(distinct), losses, self.width).transpose(0, 1)
+
     def clear(self) -> None:
         """Forget the lookups and gradients of the step."""
         self._tape.clear()

@@ -25,7 +25,9 @@ from nextrec.training.curves import (
     roc_curve,
     thin,
 )
+from nextrec.training.gradient_cosines import RECORD_KEY
 from nextrec.training.svg import CHART_STYLE, COLORS, Axis, Band, Bars, Line, Mark, chart, text
+from nextrec.training.task_charts import Drawn, cosine_charts, expert_chart
 
 REGRESSION_BINS = 20
 HISTOGRAM_BINS = 40
@@ -33,7 +35,8 @@ OPEN_CURVES = 8
 """Charts of the training's course that are shown at once; the others fold away."""
 
 # Keys of an epoch's record that are no metrics.
-_BOOKKEEPING = ("epoch", "step", "lr", "seconds", "rows_per_second", "reasons")
+_NO_NUMBERS = ("reasons", RECORD_KEY)
+_BOOKKEEPING = ("epoch", "step", "lr", "seconds", "rows_per_second", *_NO_NUMBERS)
 
 
 @dataclass
@@ -56,6 +59,8 @@ class ReportData:
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Metric -> why it is NaN."""
     best_epoch: int | None = None
+    gates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Mixture -> mean weight of each of its experts."""
 
 
 def write_report(path: str | os.PathLike[str], data: ReportData) -> Path:
@@ -69,7 +74,7 @@ def write_report(path: str | os.PathLike[str], data: ReportData) -> Path:
     >>> "<h1>DeepFM</h1>" in page.read_text(encoding="utf-8")
     True
     """
-    sections = [_facts(data), _metrics(data), *_training(data), *_targets(data)]
+    sections = [_facts(data), _metrics(data), *_training(data), *_tasks(data), *_targets(data)]
     page = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
@@ -163,7 +168,7 @@ def _training(data: ReportData) -> list[str]:
         count = len(charts) - OPEN_CURVES
         more = f'<details><summary>{count} more</summary><div class="cards">{rest}</div></details>'
     shown = f'<div class="cards">{"".join(charts[:OPEN_CURVES])}</div>'
-    keys = [key for record in data.history for key in record if key != "reasons"]
+    keys = [key for record in data.history for key in record if key not in _NO_NUMBERS]
     columns = list(dict.fromkeys(keys))
     rows = [[_cell(record.get(key)) for key in columns] for record in data.history]
     table = _table(columns, rows, numeric=range(len(columns)))
@@ -218,6 +223,26 @@ def _curve_card(
 def _card(title: str, body: str, caption: str = "", more: str = "") -> str:
     told = f"<p>{text(caption)}</p>" if caption else ""
     return f"<figure><figcaption><h3>{text(title)}</h3></figcaption>{body}{told}{more}</figure>"
+
+
+# -- the tasks beside each other ---------------------------------------------------------------
+
+
+def _tasks(data: ReportData) -> list[str]:
+    drawn = cosine_charts(data.history)
+    if data.gates:
+        drawn.append(expert_chart(data.gates))
+    if not drawn:
+        return []
+    cards = "".join(_drawn_card(each) for each in drawn)
+    return [f'<section><h2>Tasks</h2><div class="cards">{cards}</div></section>']
+
+
+def _drawn_card(drawn: Drawn) -> str:
+    rows = [[text(cell) for cell in row] for row in drawn.rows]
+    table = _table(drawn.head, rows, numeric=range(1, len(drawn.head)))
+    more = f"<details><summary>All numbers</summary>{table}</details>"
+    return _card(drawn.title, drawn.svg, more=more)
 
 
 # -- predictions, target by target -------------------------------------------------------------

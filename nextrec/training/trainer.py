@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from nextrec.data.batch import Batch
 from nextrec.errors import CheckpointError, TrainingError
+from nextrec.loss.balancing import Balancer
 from nextrec.optim import HybridOptimizer, RowTable, SchedulerHandle
+from nextrec.training.balanced_step import BalancedStep
 from nextrec.training.callbacks import Callback
 from nextrec.training.checkpoint import fill, pack, read_state, unpack, write_state
 from nextrec.training.progress import EpochMeter, Progress
@@ -76,6 +78,8 @@ class Trainer:
         callbacks: told of each event, in order.
         monitor: record key that a plateau scheduler follows.
         fingerprint: plain values that must be equal when a run is resumed.
+        balancer: weighs the tasks in each step; the objective then has ``task_losses``,
+            ``other_loss`` and ``seen``, as :class:`~nextrec.loss.Objective`.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Trainer:
         monitor: str | None = None,
         fingerprint: Mapping[str, Any] | None = None,
         describe: Callable[[], dict[str, Any]] = dict,
+        balancer: Balancer | None = None,
     ) -> None:
         self.module = module
         self.objective = objective
@@ -110,6 +115,10 @@ class Trainer:
         self.monitor = monitor
         self.fingerprint = dict(fingerprint or {})
         self.describe = describe
+        self.balancer = balancer
+        self.balanced = None if balancer is None else BalancedStep(self, balancer)
+        self.batch: Batch | None = None
+        """Of the last step."""
         self.state = TrainState()
         self._epoch_rng: RngState | None = None
         self._unchecked: list[tuple[int, Tensor]] = []
@@ -191,6 +200,8 @@ class Trainer:
 
     def end_epoch(self, record: dict[str, Any]) -> None:
         """Write the epoch down, tell the callbacks, move the learning rate."""
+        if self.balancer is not None:
+            self.balancer.end_epoch()
         if self.scheduler is not None:
             self.scheduler.on_epoch(record.get(self.monitor) if self.monitor else None)
         self.state.history.append(record)
@@ -202,31 +213,42 @@ class Trainer:
 
     def step(self, batch: Batch) -> Tensor:
         """Forward, backward, clip, update; returns the detached loss."""
+        self.batch = batch
         self.optimizer.zero_grad()
-        loss = self.loss(batch)
-        self._watch(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.backward(batch)
         self.clip()
         self.optimizer.step()
+        if self.balanced is not None:
+            self.balanced.look_again(batch)
         if self.scheduler is not None:
             self.scheduler.on_step()
         state = self.state
         state.step += 1
         state.step_in_epoch += 1
         state.rows_in_epoch += len(batch)
-        detached = loss.detach()
-        self._loss_sum += detached * len(batch)
-        return detached
+        self._loss_sum += loss * len(batch)
+        return loss
+
+    def backward(self, batch: Batch) -> Tensor:
+        """Give every parameter its gradient of one batch; returns the detached loss."""
+        if self.balanced is not None:
+            return self.balanced.backward(batch)
+        loss = self.loss(batch)
+        self.watch(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def loss(self, batch: Batch) -> Tensor:
-        """The objective of one batch; logits are in float32 whatever the precision."""
+        """The objective of one batch."""
+        return self.objective(self.outputs(batch), batch.labels, batch.weights)
+
+    def outputs(self, batch: Batch) -> Any:
+        """What the objective takes; logits are in float32 whatever the precision."""
         with self.autocast():
             outputs = self.module.training_outputs(batch.features)  # type: ignore[operator]
         if isinstance(outputs, Tensor):
-            outputs = outputs.float()
-        else:
-            outputs = {**outputs, "logits": outputs["logits"].float()}
-        return self.objective(outputs, batch.labels, batch.weights)
+            return outputs.float()
+        return {**outputs, "logits": outputs["logits"].float()}
 
     def clip(self) -> None:
         """Add the dense penalties and limit the global norm of all gradients."""
@@ -240,7 +262,7 @@ class Trainer:
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(trained, options.max_grad_norm)
 
-    def _watch(self, loss: Tensor) -> None:
+    def watch(self, loss: Tensor) -> None:
         """Stop at a loss that is not finite: at once on the CPU, every few steps elsewhere."""
         self._unchecked.append((self.state.step + 1, loss.detach()))
         if self.device.type == "cpu" or len(self._unchecked) >= self.options.check_every:
@@ -319,6 +341,8 @@ class Trainer:
         states = {"optimizer": self.optimizer.state_dict(), "rng": RngState.capture().state_dict()}
         if self.scheduler is not None:
             states["scheduler"] = self.scheduler.state_dict()
+        if self.balancer is not None:
+            states["balancer"] = self.balancer.state_dict()
         if self._epoch_rng is not None:
             states["epoch_rng"] = self._epoch_rng.state_dict()
         return states
@@ -336,6 +360,8 @@ class Trainer:
         self.optimizer.load_state_dict(parts["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(parts["scheduler"])
+        if self.balancer is not None:
+            self.balancer.load_state_dict(parts["balancer"])
         self.state = TrainState(**meta["train"])
         # torch's schedulers warn when no step came before them; it came before the checkpoint.
         self.optimizer._opt_called = self.state.step > 0  # type: ignore[attr-defined]
@@ -365,11 +391,13 @@ class Trainer:
         now = {
             **self.fingerprint,
             "scheduler": self.scheduler is not None,
+            "balancer": self.balancer is not None,
             "callbacks": [name for name in stateful if name in present],
         }
         then = {
             **meta["fingerprint"],
             "scheduler": "scheduler" in meta["parts"],
+            "balancer": "balancer" in meta["parts"],
             "callbacks": stateful,
         }
         changed = [key for key in now if then.get(key) != now[key]]
