@@ -31,8 +31,8 @@ class FitOptions:
     split_column: str | None = None
     """Column of the groups or times."""
     monitor: str | None = None
-    """Value that decides the best epoch, such as ``auc`` or ``valid_loss``; default: the first
-    metric."""
+    """Value that decides the best epoch, such as ``auc``, ``auc_click`` or ``valid_loss``; ``auc``
+    of several targets is the mean over those that have it. Default: the first metric."""
     monitor_mode: Literal["max", "min"] | None = None
     """Which direction is better; default: the metric's own."""
     early_stop_patience: int | None = None

@@ -6,7 +6,7 @@ to see that all is well: one unit nearly always, everything where something is w
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,19 @@ def _missing(piece: Batch) -> torch.Tensor:
     return missing if piece.weights is None else missing | (piece.weights == 0).unsqueeze(1)
 
 
+def monitored(requests: Iterable[Request], monitor: str) -> list[Request]:
+    """The metrics that a monitor is made of: one, those of several targets, or none (the loss)."""
+    requests = list(requests)
+    named = [request for request in requests if request.key == monitor]
+    return named or [request for request in requests if request.metric == monitor]
+
+
 def check_monitor(model: BaseModel, data: RunData, monitor: str) -> None:
     """Refuse validation labels on which the monitor is undefined, whatever is predicted.
 
     A metric that is defined on a part of the rows is defined on all of them.
     """
-    chosen = [request for request in data.requests if request.key == monitor]
+    chosen = monitored(data.requests, monitor)
     labels: list[np.ndarray] = []
     groups: list[np.ndarray] = []
     reason = None
@@ -88,11 +95,11 @@ def _undefined(
     scores = random.dirichlet(np.ones(width + 1), len(observed))[:, 1:]
     evaluator.update(scores, observed, groups=np.concatenate(groups) if groups else None)
     values = evaluator.compute()
-    key = chosen[0].key
-    if not np.isnan(values[key]):
-        return None
-    why = values.reasons.get(key, "no value")
-    return f"the monitor {key!r} is undefined on the validation data: {why}"
+    for key in (request.key for request in chosen):
+        if np.isnan(values[key]):
+            why = values.reasons.get(key, "no value")
+            return f"the monitor {key!r} is undefined on the validation data: {why}"
+    return None
 
 
 def _pieces(loader: Any) -> Generator[Batch, None, None]:

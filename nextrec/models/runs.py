@@ -22,7 +22,7 @@ from nextrec.models.content import content_of
 from nextrec.models.evaluation import evaluate_loader
 from nextrec.models.fit_options import FitOptions
 from nextrec.models.loading import TableInput, processor_for, tell, watched
-from nextrec.models.run_checks import check_monitor
+from nextrec.models.run_checks import check_monitor, monitored
 from nextrec.models.run_data import RunData, find_monitor, load_run_data
 from nextrec.models.run_files import write_manifest, write_run_report
 from nextrec.training.callbacks import Callback, Checkpointing, EarlyStopping, MetricsFile
@@ -52,7 +52,7 @@ def fit(model: BaseModel, train_data: Any, valid_data: Any, options: FitOptions)
     if data.valid is not None:
         check_monitor(model, data, monitor)
     stopping = _early_stopping(model, data, options, monitor, mode)
-    validate = _validator(model, data, options)
+    validate = _validator(model, data, options, monitor)
     trainer = _trainer(model, data, options, seed, monitor, mode)
     # What can be refused was looked at: from here on there is a session.
     if resumed:
@@ -195,7 +195,7 @@ def _resume_path(model: BaseModel, options: FitOptions) -> Path | None:
 
 
 def _validator(
-    model: BaseModel, data: RunData, options: FitOptions
+    model: BaseModel, data: RunData, options: FitOptions, monitor: str
 ) -> Callable[[], dict[str, Any]] | None:
     """A function that measures the model after an epoch."""
     loaders = {"valid": data.valid} if data.valid is not None else {}
@@ -203,6 +203,7 @@ def _validator(
         loaders["train"] = data.train
     if not loaders:
         return None
+    averaged = [request.key for request in monitored(data.requests, monitor)]
     parts = {part: (loader, inputs.preparer(model, loader)) for part, loader in loaders.items()}
     for loader, prepare in parts.values():
         inputs.check_first_batch(loader, prepare)
@@ -225,6 +226,8 @@ def _validator(
             if values.reasons:
                 reasons = {f"{prefix}{key}": why for key, why in values.reasons.items()}
                 record["reasons"] = {**record.get("reasons", {}), **reasons}
+            if part == "valid" and len(averaged) > 1:
+                record[monitor] = sum(values[key] for key in averaged) / len(averaged)
             shown = ", ".join(f"{key}={value:.4f}" for key, value in values.items())
             logger.info("%s: %s", part, shown)
         return record
