@@ -47,6 +47,7 @@ PUBLISHED = {
     "final_mlp": (0.986072, 0.148415),
 }
 """Test AUC and log loss of one seed, from the logs of BARS (reczoo/BARS, ctr_prediction)."""
+PUBLISHED |= {f"{name}_bars": PUBLISHED[name] for name in ("dcn_v2", "final_net", "final_mlp")}
 FACTS = {
     "configs": "frappe",
     "protocol": "Frappe_x1, width 10, batch 4,096; training negatives re-drawn",
