@@ -58,7 +58,8 @@ def read(name: str, folder: Path) -> tuple[pd.DataFrame, list[str], list[str]]:
     """A set's rows, numeric and categorical columns."""
     load, table = {"census": (load_census_income, "test"), "adult": (load_adult, "all")}[name]
     dataset = load(folder)
-    frame, columns = dataset.frame(table), dataset.description.columns_of(table)
+    frame = dataset.frame(table)
+    columns = dataset.description.columns_of(table, list(frame.columns))
     roles = {column.name: column.role for column in columns}
     numeric = [each for each in frame if roles[each] == "numeric"]
     categorical = [each for each in frame if roles[each] == "categorical"]
@@ -80,8 +81,9 @@ def coded(name: str, source: Path, folder: Path) -> dict[str, Any]:
     processor.fit(frame.iloc[cuts["train"]])
     for part, rows in cuts.items():
         chosen = frame.iloc[rows]
-        ready = processor.transform(chosen[[*numeric, *categorical]])
-        pd.concat([ready, chosen[TARGETS]], axis=1).to_parquet(folder / f"{part}.parquet")
+        ready = processor.transform(chosen[[*numeric, *categorical]], return_dict=False)
+        parts = [each.reset_index(drop=True) for each in (ready, chosen[TARGETS])]
+        pd.concat(parts, axis=1).to_parquet(folder / f"{part}.parquet")
     sizes = processor.get_vocab_sizes()
     facts = {
         "dense": numeric,
