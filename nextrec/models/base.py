@@ -71,6 +71,8 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
     """Roles of features; the constructor then takes ``{group}_{kind}_features`` lists."""
     then_positional: ClassVar[tuple[str, ...]] = ("target", *POSITIONAL_OPTIONS)
     """Options that 0.3.1 also took by position, behind the constructor's own."""
+    default_loss_weights: list[float] | None = None
+    """Weights of the tasks' losses where :meth:`compile` is given none."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -214,6 +216,8 @@ class BaseModel(FeatureSpecMixin, nn.Module, metaclass=Recorded):
         Raises:
             ConfigError: a name is unknown, or a loss does not fit its task.
         """
+        if loss_weights is None:
+            loss_weights = self.default_loss_weights
         balancer = make_balancer(self.tasks, loss_weights, loss_weights_params)
         fixed = None if isinstance(loss_weights, str) else loss_weights
         self.objective = Objective(self.tasks, loss, loss_params, fixed)

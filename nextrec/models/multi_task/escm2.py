@@ -73,9 +73,8 @@ class ESCM2(ESMM):
         min_propensity: float = 0.05,
         **options: Unpack[ModelOptions],
     ) -> None:
-        if options.get("loss_weights") is None:
-            options["loss_weights"] = [1.0, check_number("ESCM2", "global_weight", global_weight)]
-        elif global_weight != 1.0:
+        self.default_loss_weights = [1.0, check_number("ESCM2", "global_weight", global_weight)]
+        if options.get("loss_weights") is not None and global_weight != 1.0:
             raise ConfigError("ESCM2: `loss_weights` take the place of `global_weight`.")
         targets = options.get("target")
         if targets is not None and (isinstance(targets, str) or len(targets) != 2):
