@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 
 from nextrec.errors import ConfigError, invalid
@@ -52,3 +53,20 @@ def check_rates(owner: str, **rates: object) -> None:
     if wrong:
         told = [invalid(owner, name, "a number in [0, 1)", value) for name, value in wrong.items()]
         raise ConfigError("\n".join(told))
+
+
+def check_positive(owner: str, **numbers: object) -> None:
+    """Raise one error that lists every argument that is not a finite number above 0.
+
+    >>> check_positive("POSOGate", scale_factor=0.0)
+    Traceback (most recent call last):
+    nextrec.errors.ConfigError: POSOGate: `scale_factor` must be a number above 0; got 0.0.
+    """
+    wrong = {name: value for name, value in numbers.items() if not _is_positive(value)}
+    if wrong:
+        told = [invalid(owner, name, "a number above 0", value) for name, value in wrong.items()]
+        raise ConfigError("\n".join(told))
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.layers.activation import activation_layer
+from nextrec.layers.checks import check_counts, check_positive
 from nextrec.layers.gating import ExpertBank, ExpertLinear, pack_modules
+from nextrec.layers.mlp import stack_problems
 
 
 class POSOGate(nn.Module):
@@ -40,6 +42,7 @@ class POSOGate(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
+        _check_gate("POSOGate", hidden_dim, scale_factor)
         self.out_features = out_dim
         self.scale_factor = scale_factor
         self.net = nn.Sequential(
@@ -51,6 +54,16 @@ class POSOGate(nn.Module):
     def forward(self, pc: Tensor) -> Tensor:
         """The gate of each unit."""
         return self.scale_factor * torch.sigmoid(self.net(pc))
+
+
+def _check_gate(owner: str, hidden_dim: int, scale_factor: float) -> None:
+    """Refuse a gate without hidden units, and one that shuts or turns round what it weighs.
+
+    Raises:
+        ConfigError: see above.
+    """
+    check_counts(owner, hidden_dim=hidden_dim)
+    check_positive(owner, scale_factor=scale_factor)
 
 
 class POSOGateBank(nn.Module):
@@ -78,6 +91,7 @@ class POSOGateBank(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
+        _check_gate("POSOGateBank", hidden_dim, scale_factor)
         self.num_experts, self.out_features = num_experts, out_dim
         self.scale_factor = scale_factor
         self.hidden = ExpertBank(
@@ -140,8 +154,13 @@ class POSOMLP(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not dims:
-            raise ConfigError(invalid("POSOMLP", "dims", "at least one width", dims))
+        problems = stack_problems("POSOMLP", input_dim, dims, dropout, "none")
+        if isinstance(dropout, list | tuple):
+            problems.append(invalid("POSOMLP", "dropout", "one number for all layers", dropout))
+        if not problems and not dims:
+            problems = [invalid("POSOMLP", "dims", "at least one width", dims)]
+        if problems:
+            raise ConfigError("\n".join(problems))
         widths = [input_dim, *dims]
         self.layers = nn.ModuleList(
             POSOFC(inner, outer, pc_dim, gate_hidden_dim, scale_factor, activation, use_bias)
