@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nextrec.layers.head import PredictionLayer
+
 
 def chain_logits(conditional: Tensor) -> Tensor:
     r"""Log-odds that a chain of events reaches each step.
@@ -41,3 +43,20 @@ def chain_logits(conditional: Tensor) -> Tensor:
         odds = reached[..., n] - ends[..., : n + 1].logsumexp(-1)
         steps.append(torch.minimum(odds, steps[-1]))  # equal ones may differ in the last digit
     return torch.stack(steps, dim=-1)
+
+
+class ChainPredictionLayer(PredictionLayer):
+    """The head of a chain: probabilities that never grow along it, to the last digit.
+
+    The logits of :func:`chain_logits` do not grow, but a sigmoid may: ONNX Runtime's approximation
+    is off by a few units of the last digit, which in places makes it fall.
+
+    >>> ChainPredictionLayer("binary", 3, use_bias=False)(torch.tensor([[0.0, 1.0, -1.0]]))
+    tensor([[0.5000, 0.5000, 0.2689]])
+    """
+
+    def _predict(self, z: Tensor) -> Tensor:
+        reached: list[Tensor] = []
+        for step in torch.sigmoid(z).unbind(-1):
+            reached.append(torch.minimum(step, reached[-1]) if reached else step)
+        return torch.stack(reached, dim=-1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.chain import ChainPredictionLayer
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.chains import check_chain, joint_logits
@@ -61,6 +62,7 @@ class ESMM(BaseModel):
             options["target"] = ["ctr", "ctcvr"]
         super().__init__(dense_features, sparse_features, sequence_features, **options)
         check_chain(self.model_name, self.tasks)
+        self.prediction_layer = ChainPredictionLayer.of(self.tasks)
         if ctr_params is not None or cvr_params is not None:
             if tower_params_list:
                 raise ConfigError(

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from nextrec.layers.chain import chain_logits
+from nextrec.layers.chain import ChainPredictionLayer, chain_logits
 
 
 def test_products_of_conditional_probabilities():
@@ -40,3 +40,12 @@ def test_extreme_logits_keep_their_digits_and_a_gradient():
     loss.backward()
     assert bool(torch.isfinite(z.grad).all())
     assert float(z.grad[0, 0]) > 0.1  # a certain mistake is felt in every step of the chain
+
+
+def test_head_takes_what_an_uneven_sigmoid_adds():
+    head = ChainPredictionLayer(["binary"] * 3, use_bias=False)
+    z = torch.tensor([[0.0, 1.0, -1.0], [2.0, 1.0, 1.5]])
+    capped = torch.tensor([[0.0, 0.0, -1.0], [2.0, 1.0, 1.0]])
+    assert torch.equal(head(z), capped.sigmoid())
+    logits = ChainPredictionLayer(["binary"] * 3, use_bias=False, return_logits=True)
+    assert torch.equal(logits(z), z)

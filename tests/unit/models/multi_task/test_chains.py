@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -96,6 +98,27 @@ def test_probabilities_never_grow_along_the_chain(model: type, options: dict) ->
     assert (p[:, 1:] <= p[:, :-1]).all()
 
 
+@pytest.mark.parametrize(("model", "options"), [(ESMM, {}), (AITM, {"consistent": True})])
+def test_probabilities_of_an_exported_chain_never_grow(
+    model: type, options: dict, tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from nextrec.export import export_onnx
+
+    predictor = model(**features(), target=CHAIN, **options)
+    with torch.no_grad():
+        for parameter in predictor.parameters():
+            parameter.mul_(3)
+        for tower in list(predictor.towers)[1:]:
+            tower.mlp[-1].bias.add_(12)  # later steps are all but certain
+    path = export_onnx(predictor, tmp_path / "chain.onnx")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rows = 20_000
+    x = {"price": torch.linspace(-6, 6, rows).unsqueeze(1), "user": torch.arange(rows) % 6}
+    (p,) = session.run(None, {name: each.numpy() for name, each in x.items()})
+    assert (p[:, 1:] <= p[:, :-1]).all()
+
+
 def test_conditional_probabilities_multiply_to_the_predictions() -> None:
     model = ESMM(**features(), target=CHAIN).eval()
     torch.testing.assert_close(model.conditional(X).cumprod(1), model(X))
@@ -106,6 +129,14 @@ def test_the_global_weight_is_the_loss_weight_of_the_conversion() -> None:
     weights = ESCM2(**options, global_weight=0.25).objective.loss_weights
     assert weights.tolist() == [1.0, 0.25]
     assert ESCM2(**options, loss_weights=[2.0, 3.0]).objective.loss_weights.tolist() == [2.0, 3.0]
+
+
+def test_the_global_weight_stays_when_the_optimizer_changes() -> None:
+    model = ESCM2(**features(), target=CHAIN[:2], global_weight=0.25)
+    model.compile(optimizer="sgd")
+    assert model.objective.loss_weights.tolist() == [1.0, 0.25]
+    model.compile(loss_weights=[2.0, 3.0])
+    assert model.objective.loss_weights.tolist() == [2.0, 3.0]
 
 
 @pytest.mark.parametrize("estimator", ["ips", "dr"])
