@@ -5,13 +5,17 @@ Letters: B batch, I input width, E experts of a gate, T gates (one a task).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from nextrec.layers.gating import ExpertLinear, pack_modules
+
+Model = TypeVar("Model", bound=nn.Module)
+Weights = dict[str, Tensor]
 
 
 class GateBank(nn.Module):
@@ -61,3 +65,27 @@ def named_gates(names: Sequence[str], weights: Tensor, prefix: str = "") -> dict
     """
     pairs = zip(names, weights.unbind(1), strict=True)
     return {f"{prefix}{name}": each for name, each in pairs}
+
+
+def inspected(
+    gates: Callable[[Model, Mapping[str, Tensor]], Weights],
+) -> Callable[[Model, Mapping[str, Tensor]], Weights]:
+    """Let a model's method ``gates(x)`` look without leaving a trace.
+
+    It runs in evaluation mode and without gradients: a look in the middle of training would else
+    move the running statistics of the experts' normalisations and the stream of their dropout.
+    Every module has its own mode again afterwards.
+    """
+
+    @wraps(gates)
+    @torch.no_grad()
+    def look(model: Model, x: Mapping[str, Tensor]) -> Weights:
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        try:
+            return gates(model, x)
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    return look

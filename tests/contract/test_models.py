@@ -180,6 +180,25 @@ def test_bf16_stays_near(case: Case) -> None:
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
+def test_a_look_at_gates_leaves_no_trace(case: Case) -> None:
+    model = case.build()
+    if not hasattr(model, "gates"):
+        pytest.skip("it has no mixtures to look at")
+    frozen = next(iter(model.children())).eval()  # a part that the user keeps in evaluation mode
+    modes = [module.training for module in model.modules()]
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    stream = torch.get_rng_state()
+    gates = model.gates(tensors(ROWS))
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), stream)
+    assert [module.training for module in model.modules()] == modes
+    assert not frozen.training
+    evaluated = model.eval().gates(tensors(ROWS))
+    for name, weights in gates.items():
+        assert not weights.requires_grad
+        assert torch.equal(weights, evaluated[name])
+
+
 def test_exports_to_onnx(case: Case, tmp_path) -> None:
     pytest.importorskip("onnxruntime")
     import onnxruntime

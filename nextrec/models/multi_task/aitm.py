@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
+from nextrec.layers.chain import ChainPredictionLayer
 from nextrec.layers.embedding import EmbeddingLayer
+from nextrec.layers.gates import inspected
 from nextrec.layers.gating import ExpertBank, mix
 from nextrec.loss.reduction import check_number, divide
 from nextrec.models.base import BaseModel
@@ -65,6 +67,8 @@ class AITM(BaseModel):
         check_chain(self.model_name, self.tasks)
         check_number(self.model_name, "calibrator_weight", calibrator_weight)
         self.calibrator_weight, self.consistent = calibrator_weight, consistent
+        if consistent:
+            self.prediction_layer = ChainPredictionLayer.of(self.tasks)
         self.embedding = EmbeddingLayer(self.features)
         steps = len(self.tasks)
         self.bottoms = ExpertBank.of(
@@ -98,7 +102,7 @@ class AITM(BaseModel):
 
         return {"logits": logits, "auxiliary": {"calibrator": calibrator}}
 
-    @torch.no_grad()
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights ``(B, 2)`` of each later target: what it takes over, and its own."""
         _, weights = self._steps(x)

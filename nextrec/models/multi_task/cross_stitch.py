@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import named_gates
+from nextrec.layers.gates import inspected, named_gates
 from nextrec.layers.gating import ExpertBank
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.towers import TaskTowers
@@ -81,6 +81,7 @@ class CrossStitch(BaseModel):
             h = stitch.squeeze(-1) @ u if shared else torch.einsum("tsh,bsh->bth", stitch, u)
         return self.towers(h)
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The mixtures ``(B, T)``, ``"level 1, click"``, the same in each row; means of units."""
         rows = len(self.embedding.flat(x))

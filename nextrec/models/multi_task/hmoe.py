@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import named_gates
+from nextrec.layers.gates import inspected, named_gates
 from nextrec.layers.gating import ExpertBank, ExpertMixture, mix
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.towers import TaskTowers
@@ -83,6 +83,7 @@ class HMoE(BaseModel):
             done.append(mix(torch.stack(scores, dim=1), relations[:, to]))
         return torch.cat(done, dim=1)
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A task's weights over the experts (``"click"``) and the tasks (``"click, tasks"``)."""
         _, (weights, relations) = self._weights(x)

@@ -12,7 +12,7 @@ from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import GateBank, named_gates
+from nextrec.layers.gates import GateBank, inspected, named_gates
 from nextrec.layers.gating import ExpertBank, ExpertLinear, ExpertMixture, mix
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.towers import TaskTowers
@@ -103,6 +103,7 @@ class HoME(BaseModel):
         """See :meth:`BaseModel.logits`."""
         return self.towers(self._mixed(x)[0])
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of each mixture over the shared, the group's and the task's experts.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nextrec.errors import FeatureError
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
+from nextrec.layers.gates import inspected
 from nextrec.layers.gating import ExpertBank, mix
 from nextrec.layers.generated import GeneratedLinear
 from nextrec.layers.mlp import mlp_from
@@ -101,7 +102,7 @@ class M2M(BaseModel):
             h = F.leaky_relu(layer(h, scenario) + h)
         return self.towers(h)
 
-    @torch.no_grad()
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights ``(B, E)`` of the experts, by target."""
         weights = self._attended(x)[2].unbind(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import named_gates
+from nextrec.layers.gates import inspected, named_gates
 from nextrec.layers.gating import ExpertBank, ExpertMixture, mix
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.towers import TaskTowers
@@ -64,6 +64,7 @@ class MMOE(BaseModel):
         flat = self.embedding.flat(x)
         return self.towers(mix(self.experts(flat), self.task_gates.weights(flat)))
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each task's weights ``(B, E)`` over the experts, by its name."""
         weights = self.task_gates.weights(self.embedding.flat(x))

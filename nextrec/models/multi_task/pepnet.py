@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nextrec.errors import ConfigError, FeatureError, invalid
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
+from nextrec.layers.gates import inspected
 from nextrec.layers.gating import EXPERT_PARAMETERS
 from nextrec.layers.mlp import MLP, check_keys, stack_problems
 from nextrec.layers.poso import POSOGate
@@ -94,7 +95,7 @@ class PEPNet(BaseModel):
         ]
         return torch.cat(logits, dim=1)
 
-    @torch.no_grad()
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Gates of the embeddings, ``domain``, and of each target's layers, ``layer 1, click``."""
         _, domain_gate, unit_gates = self._gated(x)

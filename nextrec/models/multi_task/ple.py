@@ -13,7 +13,7 @@ from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.checks import check_counts, require_count
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import GateBank, named_gates
+from nextrec.layers.gates import GateBank, inspected, named_gates
 from nextrec.layers.gating import ExpertBank, mix
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.towers import TaskTowers
@@ -86,6 +86,7 @@ class PLE(BaseModel):
         """See :meth:`BaseModel.logits`."""
         return self.towers(self.cgc_layers(self.embedding.flat(x))[-1].tasks)
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights ``(B, E)`` of each mixture: ``"level 1, click"``, ``"level 1, shared"``.
 

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, FeatureError, invalid, unknown_option
-from nextrec.layers.chain import chain_logits
+from nextrec.layers.chain import ChainPredictionLayer
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import named_gates
+from nextrec.layers.gates import inspected, named_gates
 from nextrec.layers.gating import ExpertBank, ExpertMixture
 from nextrec.layers.poso import POSOFC, POSOMLP, POSOGate, POSOGateBank
 from nextrec.models.base import BaseModel
+from nextrec.models.multi_task.chains import joint_logits
 from nextrec.models.multi_task.ple import CGCStack, Extraction, gates_of_levels
 from nextrec.models.multi_task.sequential_towers import SequentialTowers
 from nextrec.models.multi_task.towers import TaskTowers, tower_params
@@ -214,6 +215,8 @@ class POSO(BaseModel):
         self.transfer: str = transfer or ("tower" if architecture == "ple" else "none")
         self._check(architecture, chain)
         self.architecture, self.chain = architecture, chain
+        if chain:
+            self.prediction_layer = ChainPredictionLayer.of(self.tasks)
         self.main, self.pc = self.feature_groups["main"], self.feature_groups["pc"]
         for group, features in self.feature_groups.items():
             if not len(features):
@@ -287,12 +290,12 @@ class POSO(BaseModel):
         unknown = [key for key in params if key not in known]
         if unknown:
             raise ConfigError(unknown_option("POSO", "tower_params_list", known, unknown[0]))
-        return POSOMLP(self.main.width, self.pc.width, **params)
+        return POSOMLP(self.main.width, self.pc.width, **{"dims": (), **params})
 
     def logits(self, x: Mapping[str, Tensor]) -> Tensor:
         """See :meth:`BaseModel.logits`."""
         steps = self._towers(x)
-        return chain_logits(steps) if self.chain else steps
+        return joint_logits(steps) if self.chain else steps
 
     def _towers(self, x: Mapping[str, Tensor]) -> Tensor:
         main, pc = self._inputs(x)
@@ -308,6 +311,7 @@ class POSO(BaseModel):
         """The main and the group features, ``(B, width)`` each."""
         return self.embedding.flat(x, self.main), self.embedding.flat(x, self.pc)
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights ``(B, E)`` of each mixture of experts by name; ``mlp`` has none.
 

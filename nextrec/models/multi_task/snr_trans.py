@@ -12,7 +12,7 @@ from nextrec.errors import ConfigError, invalid
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import named_gates
+from nextrec.layers.gates import inspected, named_gates
 from nextrec.layers.gating import ExpertBank
 from nextrec.layers.hard_concrete import HardConcrete
 from nextrec.models.base import BaseModel
@@ -88,6 +88,7 @@ class SNRTrans(BaseModel):
         penalty = self.l0_weight * torch.stack(opened).sum()
         return {"logits": self.logits(x), "auxiliary": {"l0": penalty}}
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Switches of evaluation ``(B, E)`` before each follower, the same in each row.
 

@@ -12,7 +12,7 @@ from nextrec.errors import FeatureError
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.gates import GateBank, named_gates
+from nextrec.layers.gates import GateBank, inspected, named_gates
 from nextrec.layers.gating import ExpertBank, mix
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.towers import TaskTowers
@@ -83,6 +83,7 @@ class STEM(BaseModel):
         """See :meth:`BaseModel.logits`."""
         return self.towers(self._levels(x)[-1].outputs)
 
+    @inspected
     def gates(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights ``(B, E)`` of each mixture: ``"level 1, click"``, ``"level 1, shared"``.
 

@@ -31,6 +31,7 @@ GROUPS = {
     "pc_sparse_features": FEATURES["sparse_features"],
 }
 X = {"price": torch.randn(6), "item": torch.arange(6)}
+GATED = {"architecture": "mmoe", "expert_hidden_dims": [4]}
 MODELS = [MMOE, PLE, HMoE, STEM, HoME, CrossStitch, SNRTrans]
 
 
@@ -89,6 +90,15 @@ def test_towers_are_one_a_target(cls: type[BaseModel]) -> None:
         (POSO, {"architecture": "ple"}, "`dims` must be at least one width"),
         (POSO, {"transfer": "tower"}, "`transfer` has no use with `architecture` 'mlp'"),
         (POSO, {"architecture": "mmoe", "transfer": "towr"}, "Did you mean 'tower'"),
+        (POSO, {"gate_hidden_dim": 0}, "POSOGate: `hidden_dim` must be a positive integer; got 0"),
+        (POSO, {"gate_scale_factor": 0.0}, "POSOGate: `scale_factor` must be a number above 0"),
+        (POSO, {**GATED, "expert_gate_hidden_dim": 0}, "POSOGateBank: `hidden_dim` must be a pos"),
+        (POSO, {**GATED, "expert_gate_scale_factor": -2.0}, "POSOGateBank: `scale_factor` must"),
+        (POSO, {"tower_params_list": [{"dims": [0]}] * 2}, "`dims` must be a list of positive"),
+        (POSO, {"tower_params_list": [{"dims": 3}] * 2}, "`dims` must be a list of positive"),
+        (POSO, {"tower_params_list": [{"dropout": 0.1}] * 2}, "`dims` must be at least one width"),
+        (POSO, {"tower_params_list": [{"dims": [3], "dropout": 1.5}] * 2}, "`dropout` must be a"),
+        (POSO, {"tower_params_list": [{"dims": [3], "dropout": [0.1]}] * 2}, "one number for all"),
         (POSO, {"chain": True, "target": ["click"]}, "`chain` needs two or more binary targets"),
         (POSO, {"chain": True, "task": ["binary", "regression"]}, "`chain` needs two or more"),
     ],
@@ -225,6 +235,12 @@ def test_probabilities_of_a_chain_never_grow(architecture: str) -> None:
     )
     probabilities = model.eval()(X)
     assert (probabilities[:, 1:] < probabilities[:, :-1]).all()
+
+
+def test_a_chain_is_multiplied_in_full_precision() -> None:
+    model = build(POSO, tower_params_list=[{"dims": [4]}] * 2, chain=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.logits(X).dtype == torch.float32
 
 
 @pytest.mark.parametrize(("by_logit", "width"), [(True, 3), (False, 5)])
