@@ -256,6 +256,14 @@ def test_a_tower_reads_the_one_before(by_logit: bool, width: int) -> None:
     assert (before[:, 3] != after[:, 3]).any()
 
 
+def test_a_later_step_trains_the_tower_before() -> None:
+    towers = SequentialTowers(
+        "Model", make_tasks("binary", ["click", "buy"]), 4, [{"dims": [5]}] * 2
+    )
+    towers(torch.randn(50, 2, 4))[:, 1].sum().backward()
+    assert towers.hidden[0].mlp[0].weight.grad.any()
+
+
 def test_poso_over_a_perceptron_has_no_gates() -> None:
     model = build(POSO, tower_params_list=[{"dims": [4]}] * 2)
     assert model.gates(X) == {}
@@ -264,6 +272,14 @@ def test_poso_over_a_perceptron_has_no_gates() -> None:
         "click": (6, 4),
         "buy": (6, 4),
     }
+
+
+@pytest.mark.parametrize("task", ["binary", ["binary", "regression"]])
+def test_hmoe_keeps_a_task_out_of_the_towers_of_others(task: str | list[str]) -> None:
+    model = build(HMoE, task=task)
+    model.logits(X)[:, 0].sum().backward()
+    assert any(p.grad is not None and p.grad.any() for p in model.towers[0].parameters())
+    assert not any(p.grad is not None and p.grad.any() for p in model.towers[1].parameters())
 
 
 # -- switches ------------------------------------------------------------------------------------
@@ -277,6 +293,12 @@ def test_switches_are_drawn_in_training_alone() -> None:
     model.eval()
     assert torch.equal(model.logits(X), model.logits(X))
     assert all(torch.equal(each, gates[name]) for name, each in model.gates(X).items())
+
+
+def test_switches_learn_from_the_tasks_too() -> None:
+    model = build(SNRTrans, expert_params={"dims": [4]}, l0_weight=0.0)
+    model.logits(X).square().sum().backward()
+    assert all(each.switches.log_alpha.grad.any() for each in model.connections)
 
 
 def test_the_price_of_connections_is_an_auxiliary_loss() -> None:
