@@ -170,3 +170,24 @@ def test_gates_tell_what_a_step_takes_over() -> None:
         assert weights.shape == (3, 2)
         assert not weights.requires_grad
         torch.testing.assert_close(weights.sum(1), torch.ones(3))
+
+
+def test_no_click_counts_for_more_than_the_least_propensity_allows() -> None:
+    model = ESCM2(**features(), target=CHAIN[:2], estimator="ips", min_propensity=0.2).eval()
+    with torch.no_grad():
+        model.towers[0].mlp[-1].bias.fill_(-20)  # nobody is expected to click
+    outputs, labels = model.training_outputs(X), torch.tensor([[1.0, 1.0]]).expand(3, 2)
+    error = -torch.log(model.conditional(X)[:, 1])
+    risk = outputs["auxiliary"]["counterfactual"](labels, torch.ones(3, 2))
+    torch.testing.assert_close(risk, 0.5 * (error / 0.2).mean())
+    weights = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])  # two clicks of no weight
+    risk = outputs["auxiliary"]["counterfactual"](labels, weights)
+    torch.testing.assert_close(risk, 0.5 * error[0] / 0.2)
+
+
+def test_the_imputation_trains_the_conversion_too() -> None:
+    model = ESCM2(**features(), target=CHAIN[:2])
+    imputation = model.training_outputs(X)["auxiliary"]["imputation"]
+    imputation(torch.ones(3, 2), torch.ones(3, 2)).backward()
+    assert model.towers[1].mlp[-1].weight.grad.any()
+    assert not model.towers[0].mlp[-1].weight.grad.any()  # the propensity is left alone
