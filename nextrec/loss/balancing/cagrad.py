@@ -12,7 +12,8 @@ from nextrec.loss.reduction import check_number
 from nextrec.tasks import Task
 
 LEAST_NORM = 5e-4
-"""Of g_w, relative to the longest gradient: products of float32 gradients say nothing below."""
+"""Of g_w, relative to the vectors it is the sum of: where these cancel, products of float32
+gradients say nothing below."""
 
 
 class CAGrad(GradientBalancer):
@@ -46,6 +47,6 @@ class CAGrad(GradientBalancer):
             return np.ones(count)
         weights = linear_plus_norm(gram, with_mean, radius)
         # Where no direction helps all tasks g_w is zero, and below this its norm is rounding.
-        least = LEAST_NORM * np.sqrt(gram.diagonal().max())
+        least = LEAST_NORM * (weights @ np.sqrt(gram.diagonal()))
         norm = max(np.sqrt(max(weights @ gram @ weights, 0.0)), least)
         return 1.0 + count * radius / norm * weights

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nextrec.errors import ConfigError, invalid
+from nextrec.errors import ConfigError, TrainingError, invalid
 from nextrec.loss.balancing.base import OPTIONS, Balancer, TaskWeights
 from nextrec.loss.balancing.small_adam import adam_state, adam_step
 from nextrec.loss.reduction import check_number
 from nextrec.tasks import Task
 
 EPS = 1e-8
+ROUNDING = 1e-6
+"""How far below its least value a loss may lie, relative to 1 and to that value."""
 
 
 class FAMO(Balancer):
@@ -33,7 +35,8 @@ class FAMO(Balancer):
     Args:
         lr: learning rate of the logits.
         gamma: their weight decay.
-        min_losses: the least value of each loss, or of all; losses must stay above it.
+        min_losses: the least value of each loss, or of all. A loss below it, which has no
+            logarithm, ends the training with a ``TrainingError``.
     """
 
     name = "famo"
@@ -53,8 +56,12 @@ class FAMO(Balancer):
         self.least = _least(min_losses, len(self.tasks))
         self.state = adam_state("logits", torch.zeros(len(self.tasks)))
         self.state["logs"] = torch.zeros(len(self.tasks))  # of the losses before the update
+        self._lowest = torch.full((len(self.tasks),), torch.inf)
 
     def _weigh(self, losses: Tensor, seen: Tensor, gram: Tensor | None) -> TaskWeights:
+        self._lowest = torch.where(seen, losses, torch.inf).minimum(self._lowest.to(losses))
+        if losses.device.type == "cpu":  # elsewhere at the end of the epoch: looking waits
+            self._refuse_below()
         above = self._above(losses)
         self.state["logs"] = above.log()
         shares = self._shares(seen)  # 0 where unseen
@@ -68,6 +75,20 @@ class FAMO(Balancer):
         shares = self._shares(seen)
         grad = shares * (fallen - (shares * fallen).sum())
         adam_step(self.state, "logits", grad, seen, self.lr, weight_decay=self.gamma)
+
+    def end_epoch(self) -> None:
+        """Refuse losses below their least value."""
+        self._refuse_below()
+
+    def _refuse_below(self) -> None:
+        lowest = self._lowest.tolist()
+        self._lowest = torch.full_like(self._lowest, torch.inf)
+        for task, value, least in zip(self.tasks, lowest, self.least.tolist(), strict=True):
+            if value < least - ROUNDING * (1 + abs(least)):
+                raise TrainingError(
+                    f"famo: the loss of {task.name!r} is {value:g}, below its least value "
+                    f"{least:g}; say a lower one by `min_losses` in `loss_weights_params`."
+                )
 
     def _above(self, losses: Tensor) -> Tensor:
         return (losses - self.least.to(losses)).clamp(min=0) + EPS

@@ -28,7 +28,8 @@ class GradNorm(Balancer):
 
     in which the target is a constant, and are scaled to a sum of T. They weigh the losses, so a
     task's own parameters too. The paper takes the norms over the last shared layer; here they are
-    over all shared parameters.
+    over all shared parameters. :math:`L_t(0)` is the first loss above zero, until which the rate is
+    1; a loss below zero has the rate 0.
 
     Args:
         alpha: how strongly a task that lags is pulled up; 0 only makes the norms equal.
@@ -50,12 +51,13 @@ class GradNorm(Balancer):
         assert gram is not None
         state, weights = self.state, self.state["weights"]
         first = state["first_losses"]
-        state["first_losses"] = first = torch.where(first.isnan() & seen, losses, first)
+        begins = first.isnan() & seen & (losses > 0)
+        state["first_losses"] = first = torch.where(begins, losses, first)
         norms = gram.diagonal().clamp(min=0).sqrt().to(losses)
-        rates = losses / first.clamp(min=torch.finfo(first.dtype).tiny)
+        rates = torch.where(first.isnan(), 1.0, losses.clamp(min=0) / first)
         relative = divide(rates, _mean(rates, seen))
         scaled = weights * norms
-        target = _mean(scaled, seen) * relative.clamp(min=0) ** self.alpha
+        target = _mean(scaled, seen) * relative**self.alpha
         adam_step(state, "weights", (scaled - target).sign() * norms, seen, self.lr)
         positive = state["weights"].clamp(min=LEAST_WEIGHT)
         state["weights"] = positive * (len(losses) / positive.sum())

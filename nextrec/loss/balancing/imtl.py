@@ -14,8 +14,9 @@ from nextrec.loss.balancing.small_adam import adam_state, adam_step
 from nextrec.loss.reduction import check_number
 from nextrec.tasks import Task
 
-RIDGE = 1e-9
-"""Added to the cosines of a task with itself, so that parallel gradients have a solution."""
+RIDGE = 1e-6
+"""Added to the cosine of a task with itself: those of parallel gradients differ by rounding alone,
+which would choose their coefficients."""
 
 
 def equal_projections(gram: np.ndarray) -> np.ndarray:

@@ -17,44 +17,48 @@ def min_norm_point(gram: np.ndarray) -> np.ndarray:
     """The weights ``(A,)`` of the shortest vector in the convex hull of A vectors.
 
     Wolfe's algorithm (Finding the nearest point in a polytope, Mathematical Programming 11, 1976)
-    in terms of the Gram matrix ``(A, A)``: it ends at the exact solution after finitely many steps.
+    in terms of the Gram matrix ``(A, A)``, whose diagonal is above zero: it ends at the exact
+    solution after finitely many steps. It counts in unit vectors, so that rounding of the long ones
+    does not drown the short.
 
     >>> min_norm_point(np.array([[1.0, 0.0], [0.0, 4.0]])).round(9).tolist()
     [0.8, 0.2]
     """
-    scale = gram.diagonal().max()
-    gram = gram / scale if scale > 0 else gram
-    best = int(gram.diagonal().argmin())
-    corral, weights = [best], np.zeros(len(gram))
-    weights[best] = 1.0
+    norms = np.sqrt(gram.diagonal())
+    cosines = gram / np.outer(norms, norms)
+    best = int(norms.argmin())
+    shares = norms[best] / norms  # what a unit of each vector adds to the sum of the weights
+    corral, units = [best], np.zeros(len(gram))  # weights = shares * units
+    units[best] = 1.0
     for _ in range(100 * len(gram)):
-        products = gram @ weights  # of each vector with the point
-        entering = int(products.argmin())
-        if entering in corral or weights @ products - products[entering] <= TOLERANCE:
-            return weights
+        products = cosines @ units  # of each direction with the point
+        ahead = products - (units @ products) * shares
+        entering = int(ahead.argmin())
+        if entering in corral or ahead[entering] >= -TOLERANCE * units.sum():
+            break
         corral.append(entering)
         while True:
-            affine = _affine_min_norm(gram[np.ix_(corral, corral)])
+            affine = _affine_min_norm(cosines[np.ix_(corral, corral)], shares[corral])
             if affine.min() > TOLERANCE:
                 break
             # Walk to it until the first weight is zero, and drop that vector.
-            inside = weights[corral]
+            inside = units[corral]
             falling = affine <= TOLERANCE
             share = (inside[falling] / (inside[falling] - affine[falling])).min()
             inside = inside + share * (affine - inside)
-            weights[:] = 0.0
-            weights[corral] = np.where(inside > TOLERANCE, inside, 0.0)
-            corral = [index for index in corral if weights[index] > 0]
-        weights[:] = 0.0
-        weights[corral] = affine
-    return weights
+            units[:] = 0.0
+            units[corral] = np.where(inside > TOLERANCE, inside, 0.0)
+            corral = [index for index in corral if units[index] > 0]
+        units[:] = 0.0
+        units[corral] = affine
+    return shares * units
 
 
-def _affine_min_norm(gram: np.ndarray) -> np.ndarray:
-    """Weights with sum 1, of any sign, of the shortest vector in the affine hull."""
+def _affine_min_norm(gram: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Weights with ``shares . w = 1``, of any sign, of the shortest vector."""
     count = len(gram)
     system = np.zeros((count + 1, count + 1))
-    system[:count, :count], system[count, :count], system[:count, count] = gram, 1.0, 1.0
+    system[:count, :count], system[count, :count], system[:count, count] = gram, shares, shares
     right = np.zeros(count + 1)
     right[count] = 1.0
     return np.linalg.lstsq(system, right, rcond=None)[0][:count]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize
 from torch import Tensor
 
-from nextrec.errors import CheckpointError, ConfigError
+from nextrec.errors import CheckpointError, ConfigError, TrainingError
 from nextrec.loss.balancing import (
     BALANCERS,
     FAMO,
@@ -118,6 +118,13 @@ def test_mgda_is_the_quadratic_program(count, width):
     assert (grads @ found >= found @ found - 1e-8).all()
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1e-6, 1e-8])
+def test_mgda_weighs_short_gradients_beside_a_long_one(scale):
+    """Two orthogonal short gradients share the weight by their lengths; the long one has none."""
+    grads = np.array([[1.0, 0.0, 1.0], [scale, 0.0, 0.0], [0.0, 2 * scale, 0.0]])
+    np.testing.assert_allclose(MGDA(tasks(3)).combine(grads @ grads.T), [0, 2.4, 0.6], atol=1e-6)
+
+
 def test_mgda_stops_where_no_direction_helps_all():
     grads = np.array([[1.0, 0.0], [-2.0, 0.0]])
     np.testing.assert_allclose(direction(MGDA(tasks(2)), grads), 0.0, atol=1e-12)
@@ -169,6 +176,17 @@ def test_cagrad_of_two_tasks_on_a_fine_grid():
     np.testing.assert_allclose(direction(CAGrad(tasks(2), c=c), grads), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e-5, 1e-8])
+@pytest.mark.parametrize("count", [2, 3])
+def test_cagrad_turns_by_its_whole_radius_to_a_task_with_short_gradients(scale, count):
+    """The helped least is the last: the direction is g_0 + c |g_0| u with its unit vector u."""
+    grads = np.eye(count, 4)
+    grads[-1] *= scale
+    mean, units = grads.mean(0), np.eye(4)
+    expected = count * (mean + 0.4 * np.linalg.norm(mean) * units[count - 1])
+    np.testing.assert_allclose(direction(CAGrad(tasks(count)), grads), expected, atol=5e-3)
+
+
 def test_cagrad_without_a_radius_is_the_sum():
     grads = vectors(3, 4, seed=0)
     np.testing.assert_allclose(direction(CAGrad(tasks(3), c=0), grads), grads.sum(0))
@@ -180,11 +198,21 @@ def test_imtl_g_has_equal_projections_and_is_the_papers_closed_form(count):
     found = direction(IMTLG(tasks(count)), grads)
     units = grads / np.linalg.norm(grads, axis=1, keepdims=True)
     projections = units @ found
-    np.testing.assert_allclose(projections, projections[0], rtol=1e-6)
+    np.testing.assert_allclose(projections, projections[0], rtol=1e-5)
     differences, unit_differences = grads[0] - grads[1:], units[0] - units[1:]
     rest = grads[0] @ unit_differences.T @ np.linalg.inv(differences @ unit_differences.T)
     alphas = np.append(1 - rest.sum(), rest)
-    np.testing.assert_allclose(found, count * alphas @ grads, rtol=1e-5)
+    np.testing.assert_allclose(found, count * alphas @ grads, rtol=1e-4)
+
+
+def test_imtl_g_of_parallel_gradients_is_not_chosen_by_rounding():
+    plain = np.random.default_rng(0).normal(size=20_000).astype(np.float32)
+    grads = np.outer([1.0, 10.0, 100.0], plain).astype(np.float32)
+    gram = (grads @ grads.T).astype(np.float64)
+    for seed in range(20):  # errors of the size of a float32's
+        noise = np.random.default_rng(seed).normal(size=(3, 3)) * 5e-8
+        found = IMTLG(tasks(3)).combine(gram * (1 + noise + noise.T)) @ [1.0, 10.0, 100.0]
+        assert found == pytest.approx(9 / 1.11, rel=0.5)  # each a third of the projection
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -349,6 +377,17 @@ def test_gradnorm_descends_its_loss_and_keeps_the_sum():
     assert (balancer.state["weights"] - 1).abs().max() > 1e-2
 
 
+def test_gradnorm_begins_with_the_first_loss_above_zero():
+    """Until then, and below zero, no rate is divided by what it must not be."""
+    balancer = GradNorm(tasks(2))
+    courses = [(0.0, 1.0), (-1.0, 1.0), (10.0, 0.5), (5.0, -0.5), (0.0, 0.0)]
+    for losses in courses:
+        found = balancer.weigh(torch.tensor(losses), all_seen(2), torch.eye(2))
+        assert found.shared.isfinite().all()
+    assert balancer.state["first_losses"].tolist() == [10.0, 1.0]
+    assert all(each.isfinite().all() for each in balancer.state.values())
+
+
 def test_gradnorm_weighs_a_task_with_small_gradients_up():
     balancer = GradNorm(tasks(2), alpha=0.0)
     gram = torch.diag(torch.tensor([1.0, 9.0]))
@@ -412,6 +451,18 @@ def test_famo_is_its_algorithm():
         (shares * fallen).sum().backward()
         optimizer.step()
     np.testing.assert_allclose(balancer.state["logits"], logits.detach(), rtol=1e-5)
+
+
+def test_famo_refuses_a_loss_below_its_least_value():
+    balancer = FAMO(tasks(2), min_losses=[0.0, -1.0])
+    balancer.weigh(torch.tensor([-1e-8, -1.0]), all_seen(2))  # rounding
+    balancer.weigh(torch.tensor([-5.0, 1.0]), torch.tensor([False, True]))
+    with pytest.raises(TrainingError, match="the loss of 't1' is -2, below its least value -1"):
+        balancer.weigh(torch.tensor([1.0, -2.0]), all_seen(2))
+    assert balancer.weigh(torch.ones(2), all_seen(2)).shared.sum() == 2
+    balancer._lowest = torch.tensor([-0.5, 0.0])  # as on an accelerator, where no step looks
+    with pytest.raises(TrainingError, match="'t0' is -0.5"):
+        balancer.end_epoch()
 
 
 # -- all of them -------------------------------------------------------------------------------
