@@ -26,6 +26,7 @@ from nextrec.data.processing.summary import summary_text
 from nextrec.errors import ConfigError, DataError, FeatureError
 from nextrec.metrics import MetricValues, is_better, resolve_metrics
 from nextrec.models.base import BaseModel
+from nextrec.models.run_checks import monitor_modes
 from nextrec.training.session import MANIFEST
 
 CONFIG_FILE = "config.yaml"
@@ -207,9 +208,9 @@ def best_record(model: BaseModel, fit: FitSection) -> dict[str, Any] | None:
     if not records:
         return None
     requests = resolve_metrics(fit.metrics, model.tasks, owner="fit", has_groups=True)
-    known = {each.key: each for each in requests if each.key in records[0]}
-    monitor = fit.monitor or next(iter(known), "valid_loss")
-    mode = fit.monitor_mode or ("min" if monitor == "valid_loss" else known[monitor].mode)
+    modes = monitor_modes(each for each in requests if each.key in records[0])
+    monitor = fit.monitor or next(iter(modes))
+    mode = fit.monitor_mode or modes[monitor]
     best = None
     for record in records:
         so_far = None if best is None else best[monitor]

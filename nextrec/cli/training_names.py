@@ -17,6 +17,7 @@ from nextrec.loss import LOSSES, Objective
 from nextrec.loss.balancing import make_balancer
 from nextrec.metrics import resolve_metrics
 from nextrec.metrics.definitions import parse_metric
+from nextrec.models.run_checks import monitor_modes
 from nextrec.optim import GROUPS, OPTIMIZERS, SCHEDULERS, build_optimizer, build_scheduler
 from nextrec.tasks import Task, make_tasks
 from nextrec.training.device import resolve_device
@@ -157,10 +158,9 @@ def _check_metrics(findings: Findings, good: Document, tasks: tuple[Task, ...]) 
     except ConfigError as error:
         findings.add(path, str(error))
         return
-    keys = [*(request.key for request in requests), "valid_loss"]
-    monitor = good.get(("fit", "monitor"))
-    if monitor is not None and monitor not in keys:
-        findings.add(("fit", "monitor"), unknown_option("fit", "monitor", keys, monitor))
+    modes, monitor = monitor_modes(requests), good.get(("fit", "monitor"))
+    if monitor is not None and monitor not in modes:
+        findings.add(("fit", "monitor"), unknown_option("fit", "monitor", modes, monitor))
 
 
 def _names_at(path: KeyPath | None, value: Any) -> Iterator[tuple[KeyPath, str]]:

@@ -18,6 +18,7 @@ from nextrec.data.store import PackedStore
 from nextrec.data.stream import StreamLoader
 from nextrec.errors import DataError, invalid
 from nextrec.metrics import Evaluator, Request
+from nextrec.metrics.definitions import Mode
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -53,6 +54,19 @@ def monitored(requests: Iterable[Request], monitor: str) -> list[Request]:
     requests = list(requests)
     named = [request for request in requests if request.key == monitor]
     return named or [request for request in requests if request.metric == monitor]
+
+
+def monitor_modes(requests: Iterable[Request]) -> dict[str, Mode]:
+    """What a monitor may be, and which way it is better.
+
+    Keys of an epoch's record, the metrics that several targets have, and the loss.
+    """
+    requests = [request for request in requests if request.named.metric.mode is not None]
+    modes = {request.key: request.mode for request in requests}
+    for request in requests:
+        if len(monitored(requests, request.metric)) > 1:
+            modes.setdefault(request.metric, request.mode)
+    return {**modes, "valid_loss": "min"}
 
 
 def check_monitor(model: BaseModel, data: RunData, monitor: str) -> None:

@@ -16,7 +16,7 @@ from nextrec.metrics import Request, resolve_metrics
 from nextrec.models import inputs
 from nextrec.models.fit_options import FitOptions
 from nextrec.models.loading import TableInput, processor_for, watched
-from nextrec.models.run_checks import monitored, refuse_unobserved
+from nextrec.models.run_checks import monitor_modes, refuse_unobserved
 
 if TYPE_CHECKING:
     from nextrec.models.base import BaseModel
@@ -184,12 +184,7 @@ def find_monitor(data: RunData, options: FitOptions) -> tuple[str, str]:
     It is a key of the epoch's record, or the name of a metric that several targets have, whose mean
     over them is then recorded under that name.
     """
-    directed = [request for request in data.requests if request.named.metric.mode is not None]
-    modes = {request.key: request.mode for request in directed}
-    for request in directed:
-        if len(monitored(data.requests, request.metric)) > 1:
-            modes.setdefault(request.metric, request.mode)
-    modes["valid_loss"] = "min"
+    modes = monitor_modes(data.requests)
     monitor = options.monitor or next(iter(modes))
     if monitor not in modes:
         raise ConfigError(unknown_option("fit", "monitor", modes, monitor))

@@ -278,6 +278,20 @@ def test_init_of_several_targets():
     assert set(printed) >= {"auc_label", "mse_stay"}
 
 
+def test_a_monitor_of_several_targets():
+    for part in ("train", "valid"):
+        rows = pl.read_parquet(f"{part}.parquet")
+        rows.with_columns(buy=pl.col("label") * (pl.col("item_id") % 2)).write_parquet(
+            f"{part}.parquet"
+        )
+    settings = ["model.name=ShareBottom", "model.params={target: [label, buy]}"]
+    settings += ["fit.metrics=[auc]", "fit.monitor=auc", "compile.loss_weights=cagrad"]
+    settings += ["data.test=", "output.predictions=", "fit.batch_size=200"]
+    printed = values_of(run("train", "config.yaml", *(f"--set={each}" for each in settings)))
+    mean = (float(printed["auc_label"][0]) + float(printed["auc_buy"][0])) / 2
+    assert float(printed["auc"][0]) == pytest.approx(mean, abs=1e-4)
+
+
 def test_models_shows_every_model():
     printed = run("models")
     for name in load_zoo():

@@ -440,6 +440,42 @@ def test_a_monitor_must_be_computed():
     )
 
 
+TWO = ("model.name=ShareBottom", "model.params={target: [label, click]}", "fit.epochs=1")
+
+
+def test_a_monitor_may_be_the_mean_over_the_targets():
+    valid = (*TWO, "data.validation_split=0.5")
+    assert problems(GOOD, *valid, "fit.monitor=auc") == []
+    assert problems(GOOD, *valid, "fit.monitor=auc_click") == []
+    found = only(GOOD, *valid, "fit.monitor=mse")
+    assert "must be one of auc_label, auc_click, auc, valid_loss; got 'mse'" in found
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ("  loss_weights: pcgrd\n", "16:17: compile: `loss_weights` must be one of"),
+        (
+            "  loss_weights: cagrad\n  loss_weights_params: {cc: 1}\n",
+            "17:24: compile: `loss_weights_params` must be one of c",
+        ),
+        (
+            "  loss_weights: cagrad\n  loss_weights_params: {c: -1}\n",
+            "17:24: compile: loss_weights_params: `c` must be a number of at least 0",
+        ),
+        (
+            "  loss_weights_params: {c: 1}\n",
+            "16:24: compile: `loss_weights_params` must be absent",
+        ),
+    ],
+)
+def test_wrong_balancers_are_told_with_their_line(lines, found):
+    text = GOOD.replace("  optimizer: adam\n", "  optimizer: adam\n" + lines)
+    assert f"c.yaml:{found}" in only(text, *TWO)
+    good = GOOD.replace("  optimizer: adam\n", "  optimizer: adam\n  loss_weights: PCGrad\n")
+    assert problems(good, *TWO) == []
+
+
 @pytest.mark.parametrize("loss", ["focal", "[focal]", "weighted_bce"])
 def test_good_losses(loss):
     assert problems(GOOD, f"compile.loss={loss}") == []
