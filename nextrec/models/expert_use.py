@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROWS = 4096
 """Rows after which no further batch is looked at."""
+ROUNDING = 1e-3
+"""How far the weights of a row may be from a sum of 1."""
 
 
 @torch.no_grad()
@@ -29,12 +31,15 @@ def expert_use(
     """Mixture -> mean weight of each of its experts over a few thousand rows.
 
     A model says its weights by a method ``gates(x) -> {name: (B, E)}``; without one the answer is
-    empty. The model is in evaluation mode meanwhile, and no random stream moves.
+    empty. Left out are gates that share nothing out, such as PEPNet's scales of units, SNR-Trans's
+    switches and signed sums: a mixture's weights are not negative, and sum to 1 in each row. The
+    model is in evaluation mode meanwhile, and no random stream moves.
     """
     gates = getattr(model, "gates", None)
     if gates is None:
         return {}
     sums: dict[str, Tensor] = {}
+    others: set[str] = set()
     rows, was_training = 0, model.training
     model.eval()
     try:
@@ -44,6 +49,8 @@ def expert_use(
                 with autocast_for(model.device, precision):
                     found = gates(batch.features)
                 for name, weights in found.items():
+                    if not _is_mixture(weights):
+                        others.add(name)
                     total = weights.float().sum(0).cpu().double()
                     sums[name] = sums[name] + total if name in sums else total
                 rows += len(batch)
@@ -51,4 +58,10 @@ def expert_use(
                     break
     finally:
         model.train(was_training)
-    return {name: (total / rows).tolist() for name, total in sums.items()}
+    return {name: (total / rows).tolist() for name, total in sums.items() if name not in others}
+
+
+def _is_mixture(weights: Tensor) -> bool:
+    """Whether each row ``(B, E)`` shares a whole out to the experts."""
+    sums = weights.float().sum(1)
+    return bool((weights >= 0).all()) and bool(((sums - 1).abs() <= ROUNDING).all())

@@ -53,6 +53,10 @@ class GradientCosines(Callback):
         if len(tasks) < 2:  # type: ignore[arg-type]
             raise ConfigError("GradientCosines: the model has one task; a cosine needs two.")
 
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Forget what is left of an epoch of another run that was broken off."""
+        self._sums = {}
+
     def on_step_end(self, trainer: Trainer) -> None:
         """Look when the step is due."""
         if trainer.state.step % self.every == 0 and trainer.batch is not None:

@@ -188,6 +188,8 @@ class Trainer:
     def _close_epoch(self, started: float, rows: int) -> dict[str, Any]:
         seconds = time.perf_counter() - started
         state = self.state
+        if self.balancer is not None:
+            self.balancer.end_epoch()
         state.step_in_epoch = 0
         return {
             "epoch": state.epoch,
@@ -200,8 +202,6 @@ class Trainer:
 
     def end_epoch(self, record: dict[str, Any]) -> None:
         """Write the epoch down, tell the callbacks, move the learning rate."""
-        if self.balancer is not None:
-            self.balancer.end_epoch()
         if self.scheduler is not None:
             self.scheduler.on_epoch(record.get(self.monitor) if self.monitor else None)
         self.state.history.append(record)

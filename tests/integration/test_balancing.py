@@ -225,6 +225,44 @@ def test_the_report_shows_cosines_and_experts():
     assert "<h2>Tasks" not in page
 
 
+def test_the_report_shows_no_gates_that_share_nothing_out(monkeypatch):
+    """Scales of units (PEPNet) and switches (SNR-Trans) are no shares of a whole."""
+    scales = {"unit": torch.rand(400, 3) * 2, "signed": torch.tensor([[1.5, -0.5]]).repeat(400, 1)}
+    plain = Shared.gates
+
+    def gates(self: Shared, x: Any) -> dict[str, torch.Tensor]:
+        found = plain(self, x)
+        return found | {name: each[: len(found["click"])] for name, each in scales.items()}
+
+    monkeypatch.setattr(Shared, "gates", gates)
+    shown = model()
+    shown.fit(table(), valid_data=table(seed=1), batch_size=64, verbosity=0)
+    page = (shown.session_path / "report.html").read_text(encoding="utf-8")
+    assert "Mean weight of each expert. click: " in page
+    assert "unit: " not in page
+    assert "signed: " not in page
+
+
+def test_dwa_learns_from_epochs_of_a_loop_of_ones_own():
+    trained = model(loss_weights="dwa")
+    loader = inputs.make_loader(trained, inputs.make_store(trained, table()), 100)
+    for _ in range(2):
+        trained.train_epoch(loader)
+    state = trained.compiled.balancer.state
+    assert state["last"].isfinite().all()
+    assert state["before_last"].isfinite().all()
+
+
+def test_cosines_of_a_broken_run_are_not_in_the_next_one():
+    watching = GradientCosines(every=1)
+    broken = model()
+    with pytest.raises(BrokenOff):
+        fit(broken, callbacks=[watching, StopAt()])
+    fresh = fit(model(), epochs=1, callbacks=[GradientCosines(every=1)])
+    again = fit(model(), epochs=1, callbacks=[watching])
+    assert again.history[0]["gradient_cosines"] == fresh.history[0]["gradient_cosines"]
+
+
 @pytest.mark.parametrize("name", ["mgda", "imtl", "nash_mtl", "famo", "rlw", "gradnorm", "dwa"])
 def test_batches_without_a_label_of_one_task_or_of_any(name):
     data = table()
