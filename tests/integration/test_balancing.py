@@ -13,9 +13,10 @@ import nextrec
 from nextrec.errors import CheckpointError, ConfigError, TrainingError
 from nextrec.features import DenseFeature, SparseFeature
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.loss.balancing import BALANCERS, PCGrad
+from nextrec.loss.balancing import BALANCERS, FAMO, PCGrad, RandomWeights, TaskWeights
 from nextrec.models import inputs
 from nextrec.models.base import BaseModel
+from nextrec.models.expert_use import expert_use
 from nextrec.training.callbacks import Callback
 from nextrec.training.gradient_cosines import GradientCosines
 
@@ -338,3 +339,55 @@ def test_a_loss_that_is_not_finite_stops_the_run(name):
     broken.bottom[1] = nn.Identity()
     with pytest.raises(TrainingError, match="at step"):
         fit(broken, epochs=5, max_grad_norm=None)
+
+
+def test_famo_looks_again_at_the_same_dropout_and_moves_nothing(monkeypatch):
+    """With a rate of nearly 0 the step changes nothing, so neither may the losses."""
+    changes = []
+    after = FAMO.after_update
+
+    def watched(self: FAMO, losses: torch.Tensor, seen: torch.Tensor) -> None:
+        changes.append((losses + 1e-8).log() - self.state["logs"])
+        after(self, losses, seen)
+
+    monkeypatch.setattr(FAMO, "after_update", watched)
+    still = {"optimizer": "sgd", "optimizer_params": {"lr": 1e-12}}
+    looked, plain = (fit(model(loss_weights=name, **still)) for name in ("famo", "equal"))
+    assert torch.stack(changes).abs().max() < 1e-5
+    for name, buffer in looked.named_buffers():  # running means, counters
+        torch.testing.assert_close(buffer, plain.get_buffer(name))
+    losses = [record["loss"] for record in plain.history]
+    assert [record["loss"] for record in looked.history] == pytest.approx(losses)
+
+
+@pytest.mark.parametrize("name", ["rlw", "pcgrad"])
+def test_other_losses_are_added_with_their_weight(name, monkeypatch):
+    """Where the balancer gives plain weights, training is that of no balancer."""
+    plain = TaskWeights(torch.ones(2), torch.ones(2))
+    for each in (RandomWeights, PCGrad):
+        monkeypatch.setattr(each, "_weigh", lambda *args: plain)
+    still = {"optimizer": "sgd", "optimizer_params": {"lr": 0.3}, "auxiliary": True}
+    found, expected = (fit(model(loss_weights=each, **still)) for each in (name, None))
+    for key, value in weights(expected).items():
+        torch.testing.assert_close(found.state_dict()[key], value, rtol=1e-3, atol=1e-5)
+
+
+def test_expert_use_is_the_mean_over_all_rows_in_evaluation_mode(monkeypatch):
+    data, each = table(rows=300), model()
+    loader = inputs.make_loader(each, inputs.make_store(each, data), 64)
+    modes: list[bool] = []
+    plain = Shared.gates
+
+    def gates(self: Shared, x: Any) -> dict[str, torch.Tensor]:
+        modes.append(self.training)
+        return plain(self, x)
+
+    each.train()
+    with torch.no_grad():
+        whole = next(iter(inputs.make_loader(each, inputs.make_store(each, data), 300)))
+        expected = each.gates(whole.features)["click"].mean(0)
+    monkeypatch.setattr(Shared, "gates", gates)
+    found = expert_use(each, loader, inputs.preparer(each, loader))
+    assert found["click"] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert each.training
+    assert modes == [False] * 5

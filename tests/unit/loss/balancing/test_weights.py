@@ -561,3 +561,26 @@ def test_brentq_agrees_with_nash_for_two_tasks():
     gram = np.array([[1.0, cosine], [cosine, 1.0]])
     root = brentq(lambda a: a * a * (1 + cosine) - 1, 1e-6, 100)
     np.testing.assert_allclose(NashMTL(tasks(2)).combine(gram), root, rtol=1e-5)
+
+
+def test_famo_shares_the_weight_among_the_tasks_of_the_batch():
+    balancer = FAMO(tasks(3))
+    found = balancer.weigh(torch.tensor([0.5, 2.0, 0.0]), torch.tensor([True, True, False])).own
+    np.testing.assert_allclose(found, [2 * 2 / 2.5, 2 * 0.5 / 2.5, 0.0], rtol=1e-5)
+
+
+def test_gradnorm_never_weighs_a_task_below_zero():
+    balancer = GradNorm(tasks(2), lr=0.5)
+    for _ in range(20):
+        weights = balancer.weigh(torch.ones(2), all_seen(2), torch.diag(torch.tensor([1.0, 1e6])))
+        assert (weights.own > 0).all()
+
+
+def test_dwa_keeps_the_mean_of_a_task_that_an_epoch_had_no_label_of():
+    balancer = DynamicWeightAverage(tasks(2))
+    for seen in (all_seen(2), torch.tensor([True, False])):
+        balancer.weigh(torch.tensor([4.0, 3.0]), seen)
+        balancer.end_epoch()
+    assert balancer.state["last"].tolist() == [4.0, 3.0]
+    balancer.state["before_last"] = torch.zeros(2)  # a loss that was zero has no ratio
+    assert balancer.weigh(torch.ones(2), all_seen(2)).own.tolist() == [1.0, 1.0]
