@@ -582,5 +582,5 @@ def test_dwa_keeps_the_mean_of_a_task_that_an_epoch_had_no_label_of():
         balancer.weigh(torch.tensor([4.0, 3.0]), seen)
         balancer.end_epoch()
     assert balancer.state["last"].tolist() == [4.0, 3.0]
-    balancer.state["before_last"] = torch.zeros(2)  # a loss that was zero has no ratio
+    balancer.state["before_last"] = torch.tensor([0.0, 3.0])  # a loss of zero has no ratio
     assert balancer.weigh(torch.ones(2), all_seen(2)).own.tolist() == [1.0, 1.0]
