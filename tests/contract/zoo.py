@@ -24,8 +24,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "APG": {
-        "features": {"condition_features": ["user", "city"], "rank": 4, "inner_dim": None},
-        "one": {"condition_features": "item", "mlp_params": {"dims": [12], "norm": "layer"}},
+        "features": {"condition_feature_names": ["user", "city"], "rank": 4, "inner_dim": None},
+        "one": {"condition_feature_names": "item", "mlp_params": {"dims": [12], "norm": "layer"}},
     },
     "AutoInt": {"plus": {"mlp_params": {"dims": [8]}, "att_layer_num": 1, "att_scaled": True}},
     "BST": {

@@ -146,7 +146,7 @@ def test_apg(names: str | list[str] | None, inner_dim: int | None) -> None:
             **features(),
             **TARGETS,
             mlp_params={"dims": [4, 3], "activation": "sigmoid"},
-            condition_features=names,
+            condition_feature_names=names,
             rank=3,
             inner_dim=inner_dim,
         )

@@ -38,7 +38,7 @@ class APG(BaseModel):
     Args:
         mlp_params: ``dims``, ``dropout``, ``activation`` and ``norm`` as in
             :class:`~nextrec.layers.mlp.MLP`.
-        condition_features: names of the features that make z; without any, a layer's input does.
+        condition_feature_names: the features that make z; without any, a layer's input does.
         rank: width K of the generated matrices S, ``K x K``.
         inner_dim: width P of the over-parameterised U and V, at least the rank; ``None`` learns U
             and V as they are.
@@ -56,7 +56,7 @@ class APG(BaseModel):
         sequence_features: Sequence[SequenceFeature] | None = None,
         mlp_params: Mapping[str, Any] | None = None,
         *,
-        condition_features: str | Sequence[str] | None = None,
+        condition_feature_names: str | Sequence[str] | None = None,
         rank: int = 16,
         inner_dim: int | None = 64,
         **options: Unpack[ModelOptions],
@@ -67,7 +67,7 @@ class APG(BaseModel):
             must_be = f"None, or an integer of at least the rank {rank}"
             raise ConfigError(invalid(self.model_name, "inner_dim", must_be, inner_dim))
         self.embedding = EmbeddingLayer(self.features)
-        self.condition = self._condition(condition_features)
+        self.condition = self._condition(condition_feature_names)
         defaults = {"dims": (256, 128), "dropout": 0.0, "activation": "relu", "norm": "batch"}
         params: dict[str, Any] = {**defaults, **(mlp_params or {})}
         check_keys("APG", params, EXPERT_PARAMETERS)
@@ -96,7 +96,7 @@ class APG(BaseModel):
         known = [feature.name for feature in self.features]
         unknown = [name for name in chosen if name not in known]
         if unknown:
-            raise ConfigError(unknown_option("APG", "condition_features", known, unknown[0]))
+            raise ConfigError(unknown_option("APG", "condition_feature_names", known, unknown[0]))
         return FeatureSet.of(self.features[name] for name in chosen)
 
     def logits(self, x: Mapping[str, Tensor]) -> Tensor:

@@ -74,7 +74,11 @@ def test_star_needs_a_main_feature() -> None:
         (PEPNet, {"tower_params_list": [{"dims": [4], "norm": "bach"}]}, "mean 'batch'"),
         (APG, {"rank": 0}, "`rank` must be a positive integer"),
         (APG, {"rank": 8, "inner_dim": 4}, "`inner_dim` must be None, or an integer of at least"),
-        (APG, {"condition_features": ["usr"]}, "`condition_features`.*Did you mean 'user'"),
+        (
+            APG,
+            {"condition_feature_names": ["usr"]},
+            "`condition_feature_names`.*Did you mean 'user'",
+        ),
         (APG, {"mlp_params": {"dims": []}}, "`dims` must be at least one width"),
         (APG, {"mlp_params": {"dims": [0]}}, "`dims` must be a list of positive integers"),
         (APG, {"mlp_params": {"output_dim": 3}}, "got 'output_dim'"),
