@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nextrec.errors import ConfigError, invalid
 from nextrec.layers.activation import Dice, activation_layer
-from nextrec.layers.mlp import BatchNorm1d, Norm, check_keys, stack_problems
+from nextrec.layers.mlp import BatchNorm1d, Norm, check_keys, layer_rates, stack_problems
 
 EXPERT_PARAMETERS = ("dims", "dropout", "activation", "norm")
 """Keys of ``expert_params``."""
@@ -140,7 +140,7 @@ class ExpertBank(nn.Module):
             problems.append(invalid("ExpertBank", "dims", "at least one width", dims))
         if problems:
             raise ConfigError("\n".join(problems))
-        rates = dropout if isinstance(dropout, list | tuple) else [dropout] * len(dims)
+        rates = layer_rates(dims, dropout)
         layers: list[nn.Module] = []
         for width, dim, rate in zip((input_dim, *dims), dims, rates, strict=False):
             layers += [

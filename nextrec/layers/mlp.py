@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ class MLP(nn.Module):
             problems.append(invalid("MLP", "output_dim", must_be, output_dim))
         if problems:
             raise ConfigError("\n".join(problems))
-        rates = dropout if isinstance(dropout, list | tuple) else [dropout] * len(dims)
+        rates = layer_rates(dims, dropout)
         layers: list[nn.Module] = []
         width = input_dim
         for dim, rate in zip(dims, rates, strict=True):
@@ -196,6 +196,56 @@ def stack_problems(
     if norm not in NORMS:
         problems.append(unknown_option(owner, "norm", NORMS, norm))
     return problems
+
+
+def layer_rates(dims: Sequence[int], dropout: float | Sequence[float]) -> Sequence[float]:
+    """The dropout of each layer of a stack, from one for all or one a layer."""
+    if isinstance(dropout, list | tuple):
+        return dropout
+    return [cast("float", dropout)] * len(dims)
+
+
+class StackArguments(NamedTuple):
+    """What a dense stack that a model builds itself is made of."""
+
+    dims: Sequence[int]
+    rates: Sequence[float]
+    """Dropout of each layer."""
+    activation: str
+    norm: Norm
+
+
+def stack_arguments(
+    owner: str,
+    input_dim: int,
+    params: Mapping[str, Any] | None,
+    keys: Sequence[str],
+    dims: Sequence[int],
+    may_be_empty: bool = False,
+    norm: Norm = "batch",
+) -> StackArguments:
+    """Read a model's ``mlp_params`` for a stack of layers of its own.
+
+    Args:
+        owner: who is named in errors.
+        params: any of ``keys``.
+        keys: of ``dims``, ``dropout``, ``activation`` and ``norm``, those that it may have.
+        dims: hidden widths where ``params`` has none.
+        may_be_empty: no widths are allowed.
+        norm: normalisation where ``params`` has none.
+
+    Raises:
+        ConfigError: an unknown key, with the likely one, or a value that is refused.
+    """
+    given = {"dims": dims, "dropout": 0.0, "activation": "relu", "norm": norm, **(params or {})}
+    check_keys(owner, params or {}, keys)
+    problems = stack_problems(owner, input_dim, given["dims"], given["dropout"], given["norm"])
+    if not problems and not given["dims"] and not may_be_empty:
+        problems = [invalid(owner, "dims", "at least one width", given["dims"])]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    rates = layer_rates(given["dims"], given["dropout"])
+    return StackArguments(given["dims"], rates, given["activation"], given["norm"])
 
 
 def check_keys(owner: str, params: Mapping[str, Any], keys: Sequence[str]) -> None:

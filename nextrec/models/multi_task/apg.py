@@ -16,7 +16,7 @@ from nextrec.layers.checks import check_counts, is_count
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.gating import EXPERT_PARAMETERS
 from nextrec.layers.generated import GeneratedLinear
-from nextrec.layers.mlp import BatchNorm1d, check_keys, stack_problems
+from nextrec.layers.mlp import BatchNorm1d, stack_arguments
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -68,24 +68,14 @@ class APG(BaseModel):
             raise ConfigError(invalid(self.model_name, "inner_dim", must_be, inner_dim))
         self.embedding = EmbeddingLayer(self.features)
         self.condition = self._condition(condition_feature_names)
-        defaults = {"dims": (256, 128), "dropout": 0.0, "activation": "relu", "norm": "batch"}
-        params: dict[str, Any] = {**defaults, **(mlp_params or {})}
-        check_keys("APG", params, EXPERT_PARAMETERS)
-        width, dims, dropout = self.embedding.out_features, params["dims"], params["dropout"]
-        problems = stack_problems("APG", width, dims, dropout, params["norm"])
-        if not problems and not dims:
-            problems = [invalid("APG", "dims", "at least one width", dims)]
-        if problems:
-            raise ConfigError("\n".join(problems))
-        rates = dropout if isinstance(dropout, list | tuple) else [dropout] * len(dims)
+        width = self.embedding.out_features
+        given = stack_arguments("APG", width, mlp_params, EXPERT_PARAMETERS, dims=(256, 128))
         self.layers, self.after = nn.ModuleList(), nn.ModuleList()
-        for dim, rate in zip(dims, rates, strict=True):
+        for dim, rate in zip(given.dims, given.rates, strict=True):
             told = width if self.condition is None else self.condition.width
             self.layers.append(AdaptiveLinear(width, dim, told, rank, inner_dim))
-            activation = activation_layer(params["activation"], dim)
-            self.after.append(
-                nn.Sequential(NORMS[params["norm"]](dim), activation, nn.Dropout(rate))
-            )
+            activation = activation_layer(given.activation, dim)
+            self.after.append(nn.Sequential(NORMS[given.norm](dim), activation, nn.Dropout(rate)))
             width = dim
         self.head = nn.Linear(width, self.num_logits)
 

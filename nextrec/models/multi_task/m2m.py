@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nextrec.errors import FeatureError
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.gates import inspected
@@ -17,6 +16,7 @@ from nextrec.layers.gating import ExpertBank, mix
 from nextrec.layers.generated import GeneratedLinear
 from nextrec.layers.mlp import mlp_from
 from nextrec.models.base import BaseModel
+from nextrec.models.multi_task.roles import require_groups
 from nextrec.models.multi_task.towers import TaskTowers
 from nextrec.models.options import ModelOptions
 
@@ -74,9 +74,7 @@ class M2M(BaseModel):
             meta_layers=meta_layers,
             residual_layers=residual_layers,
         )
-        for group, features in self.feature_groups.items():
-            if not len(features):
-                raise FeatureError(f"M2M needs at least one {group} feature.")
+        require_groups(self)
         self.main, self.scenario = self.feature_groups["main"], self.feature_groups["scenario"]
         self.embedding = EmbeddingLayer(self.features)
         self.experts = ExpertBank.of(num_experts, self.main.width, expert_params, dims=(128, 32))

@@ -9,15 +9,15 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from nextrec.errors import ConfigError, FeatureError, invalid
 from nextrec.layers.checks import check_counts
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.gates import inspected
 from nextrec.layers.gating import EXPERT_PARAMETERS
-from nextrec.layers.mlp import MLP, check_keys, stack_problems
+from nextrec.layers.mlp import MLP, stack_arguments
 from nextrec.layers.poso import POSOGate
 from nextrec.loss.reduction import check_number
 from nextrec.models.base import BaseModel
+from nextrec.models.multi_task.roles import require_groups
 from nextrec.models.multi_task.towers import tower_params
 from nextrec.models.options import ModelOptions
 
@@ -66,9 +66,7 @@ class PEPNet(BaseModel):
         super().__init__(**options)
         check_counts(self.model_name, gate_hidden_dim=gate_hidden_dim)
         check_number(self.model_name, "gate_scale", gate_scale, above=True)
-        for group, features in self.feature_groups.items():
-            if not len(features):
-                raise FeatureError(f"PEPNet needs at least one {group} feature.")
+        require_groups(self)
         self.main, self.domain, self.prior = self.feature_groups.values()
         self.embedding = EmbeddingLayer(self.features)
         width = self.main.width
@@ -129,22 +127,17 @@ class PersonalisedTower(nn.Module):
         self, input_dim: int, out_features: int, params: Mapping[str, Any], argument: str
     ) -> None:
         super().__init__()
-        owner = f"PEPNet: `{argument}`"
-        check_keys(owner, params, EXPERT_PARAMETERS)
-        given = {"dims": (), "dropout": 0.0, "activation": "relu", "norm": "batch", **params}
-        dims, dropout, norm = given["dims"], given["dropout"], given["norm"]
-        problems = stack_problems(owner, input_dim, dims, dropout, norm)
-        if not problems and not dims:
-            problems = [invalid(owner, "dims", "at least one width", dims)]
-        if problems:
-            raise ConfigError("\n".join(problems))
-        rates = dropout if isinstance(dropout, list | tuple) else [dropout] * len(dims)
-        self.widths = list(dims)
-        self.layers = nn.ModuleList(
-            MLP(inner, False, [outer], rate, given["activation"], norm)
-            for (inner, outer), rate in zip(pairwise([input_dim, *dims]), rates, strict=True)
+        given = stack_arguments(
+            f"PEPNet: `{argument}`", input_dim, params, EXPERT_PARAMETERS, dims=()
         )
-        self.head = nn.Linear(dims[-1], out_features)
+        self.widths = list(given.dims)
+        self.layers = nn.ModuleList(
+            MLP(inner, False, [outer], rate, given.activation, given.norm)
+            for (inner, outer), rate in zip(
+                pairwise([input_dim, *given.dims]), given.rates, strict=True
+            )
+        )
+        self.head = nn.Linear(given.dims[-1], out_features)
         self.out_features = out_features
 
     def forward(self, x: Tensor, gates: Sequence[Tensor]) -> Tensor:  # noqa: D102

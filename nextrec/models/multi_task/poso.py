@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from nextrec.errors import ConfigError, FeatureError, invalid, unknown_option
+from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.layers.chain import ChainPredictionLayer
 from nextrec.layers.embedding import EmbeddingLayer
 from nextrec.layers.gates import inspected, named_gates
@@ -22,6 +22,7 @@ from nextrec.layers.poso import POSOFC, POSOMLP, POSOGate, POSOGateBank
 from nextrec.models.base import BaseModel
 from nextrec.models.multi_task.chains import joint_logits
 from nextrec.models.multi_task.ple import CGCStack, Extraction, gates_of_levels
+from nextrec.models.multi_task.roles import require_groups
 from nextrec.models.multi_task.sequential_towers import SequentialTowers
 from nextrec.models.multi_task.towers import TaskTowers, tower_params
 from nextrec.models.options import POSITIONAL_OPTIONS, ModelOptions
@@ -169,6 +170,7 @@ class POSO(BaseModel):
     """
 
     groups = ("main", "pc")
+    towers: nn.Module
     then_positional = (
         "tower_params_list",
         "target",
@@ -218,9 +220,7 @@ class POSO(BaseModel):
         if chain:
             self.prediction_layer = ChainPredictionLayer.of(self.tasks)
         self.main, self.pc = self.feature_groups["main"], self.feature_groups["pc"]
-        for group, features in self.feature_groups.items():
-            if not len(features):
-                raise FeatureError(f"POSO needs at least one {group} feature.")
+        require_groups(self)
         self.embedding = EmbeddingLayer(self.features)
         if architecture == "mlp":
             shared = {
@@ -229,13 +229,7 @@ class POSO(BaseModel):
                 "activation": gate_activation,
                 "use_bias": gate_use_bias,
             }
-            towers = tower_params("POSO", self.tasks, tower_params_list)
-            gated = [self._gated_tower({**shared, **each}) for each in towers]
-            self.towers: nn.Module = nn.ModuleList(gated)
-            self.heads = nn.ModuleList(
-                nn.Linear(tower.out_features, task.size)
-                for tower, task in zip(gated, self.tasks, strict=True)
-            )
+            self._make_gated_towers(tower_params("POSO", self.tasks, tower_params_list), shared)
             return
         widths = (self.main.width, self.pc.width)
         if architecture == "mmoe":
@@ -284,6 +278,17 @@ class POSO(BaseModel):
         kinds = [task.kind for task in self.tasks]
         if chain and (len(kinds) < 2 or set(kinds) != {"binary"}):
             raise ConfigError(f"POSO: `chain` needs two or more binary targets; got {kinds}.")
+
+    def _make_gated_towers(
+        self, towers: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]
+    ) -> None:
+        """A gated tower and a linear layer a task; what a tower says itself wins."""
+        gated = [self._gated_tower({**shared, **each}) for each in towers]
+        self.towers = nn.ModuleList(gated)
+        self.heads = nn.ModuleList(
+            nn.Linear(tower.out_features, task.size)
+            for tower, task in zip(gated, self.tasks, strict=True)
+        )
 
     def _gated_tower(self, params: Mapping[str, Any]) -> POSOMLP:
         known = ("dims", "dropout", "gate_hidden_dim", "scale_factor", "activation", "use_bias")

@@ -9,12 +9,12 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from nextrec.errors import ConfigError, FeatureError
+from nextrec.errors import FeatureError
 from nextrec.layers.activation import activation_layer
 from nextrec.layers.dense import column
 from nextrec.layers.domain import PartitionedNorm, StarLinear
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.mlp import check_keys, mlp_from, stack_problems
+from nextrec.layers.mlp import mlp_from, stack_arguments
 from nextrec.models.base import BaseModel
 from nextrec.models.options import ModelOptions
 
@@ -67,19 +67,16 @@ class STAR(BaseModel):
             raise FeatureError(f"STAR: the domain is one sparse feature; got {names}.")
         self.embedding = EmbeddingLayer(self.features)
         count, width = self.domain.sparse[0].vocab_size, self.main.width
-        params = {"dims": (256, 128), "dropout": 0.0, "activation": "relu", **(mlp_params or {})}
-        check_keys("STAR", params, ("dims", "dropout", "activation"))
-        problems = stack_problems("STAR", width, params["dims"], params["dropout"], "none")
-        if problems:
-            raise ConfigError("\n".join(problems))
-        dims, dropout = params["dims"], params["dropout"]
-        rates = dropout if isinstance(dropout, list | tuple) else [dropout] * len(dims)
-        widths = [width, *dims, self.num_logits]
+        keys = ("dims", "dropout", "activation")
+        given = stack_arguments(
+            "STAR", width, mlp_params, keys, dims=(256, 128), may_be_empty=True, norm="none"
+        )
+        widths = [width, *given.dims, self.num_logits]
         self.norm = PartitionedNorm(count, width)
         self.star = nn.ModuleList(StarLinear(count, *each) for each in pairwise(widths))
         self.after = nn.ModuleList(
-            nn.Sequential(activation_layer(params["activation"], dim), nn.Dropout(rate))
-            for dim, rate in zip(dims, rates, strict=True)
+            nn.Sequential(activation_layer(given.activation, dim), nn.Dropout(rate))
+            for dim, rate in zip(given.dims, given.rates, strict=True)
         )
         self.auxiliary = mlp_from(
             self.domain.width + width,

@@ -16,7 +16,7 @@ from nextrec.errors import ConfigError, invalid, unknown_option
 from nextrec.features import DenseFeature, SequenceFeature, SparseFeature
 from nextrec.layers.activation import activation_layer
 from nextrec.layers.embedding import EmbeddingLayer
-from nextrec.layers.mlp import BatchNorm1d, Norm, check_keys, stack_problems
+from nextrec.layers.mlp import BatchNorm1d, Norm, check_keys, layer_rates, stack_problems
 from nextrec.layers.selection import FieldGate
 from nextrec.loss.reduction import check_number
 from nextrec.models.base import BaseModel
@@ -183,7 +183,7 @@ class FinalBlock(nn.Module):
             problems.append(invalid("FinalBlock", "dims", "at least one width", dims))
         if problems:
             raise ConfigError("\n".join(problems))
-        rates = dropout if isinstance(dropout, list | tuple) else [dropout] * len(dims)
+        rates = layer_rates(dims, dropout)
         layers: list[nn.Module] = []
         for width, dim, rate in zip((input_dim, *dims), dims, rates, strict=False):
             layers.append(FactorizedInteraction(width, dim, residual_type, interaction_activation))
